@@ -1,0 +1,182 @@
+"""What the agent asks of a hypervisor: one narrow interface, one contract test suite for all drivers.
+
+Ownership. Whatever a driver creates for us carries a tag (a protection's id for views and marks, a rehearsal's id
+for machines), survives a restart of the agent, and is found again by that tag: clean-up is a comparison with what
+is there, never a memory of what was made.
+
+Tracking. `freeze` gives a view; `changed_ranges(view, mark)` gives what was written between the two, over-reported
+but never under-reported; `keep(view)` turns the view's position into the mark of its tag and ends the view. A
+driver that cannot answer raises `TrackingLostError`; the caller then resynchronises and never guesses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from replikera.blocks.extents import Extents
+from replikera.machine import MachineDescription
+
+
+class HypervisorError(Exception):
+    """The hypervisor refused or failed; `remedy` says what an operator can do."""
+
+    def __init__(self, code: str, cause: str, remedy: str) -> None:
+        super().__init__(f"{cause} {remedy}")
+        self.code = code
+        self.cause = cause
+        self.remedy = remedy
+
+
+class TrackingLostError(HypervisorError):
+    """What changed since the mark cannot be known: only a resync helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine of the inventory. `tag` is empty for machines that are not ours."""
+
+    description: MachineDescription
+    is_running: bool
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A virtual network; an isolated one reaches no physical adapter."""
+
+    name: str
+    is_isolated: bool
+    subnets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All machines and networks of the host."""
+
+    machines: tuple[Machine, ...]
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A frozen, point-in-time image of all disks of a machine, as `description` lists them."""
+
+    view_id: str
+    machine_id: str
+    tag: str
+    description: MachineDescription
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A tracking position: what "changed since" is asked against. One per tag."""
+
+    mark_id: str
+    machine_id: str
+    tag: str
+
+
+class ViewDisk(Protocol):
+    """One disk of a view, for reading. Blocking: called through a worker. Safe to use from several threads."""
+
+    @property
+    def size(self) -> int:
+        """Return the size in bytes as the guest sees it."""
+
+    def data_extents(self) -> Extents:
+        """Return what may hold something other than zeros, without reading data."""
+
+    def read(self, length: int, offset: int) -> bytes:
+        """Return exactly `length` guest-visible bytes. Raises `HypervisorError`."""
+
+    def close(self) -> None:
+        """Close; idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDefinition:
+    """A machine to define: hardware of `description`, disks by path, adapters by network name.
+
+    `disk_paths` has one path for every disk id of the description; `networks` one name for every adapter id,
+    empty for a disconnected one. The machine never starts by itself.
+    """
+
+    tag: str
+    name: str
+    description: MachineDescription
+    disk_paths: Mapping[str, Path]
+    networks: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestHealth:
+    """What the guest says of itself. `records` counts verified workload records, 0 where there are none.
+
+    `is_answering` is False while the guest has not said anything yet.
+    """
+
+    is_answering: bool
+    is_healthy: bool
+    summary: str
+    records: int
+
+
+class Hypervisor(Protocol):
+    """One host's hypervisor. All calls may be repeated after a crash of the agent."""
+
+    @property
+    def kind(self) -> str:
+        """Return the driver's name, for example "simulated"."""
+
+    @property
+    def minimum_copy_interval_s(self) -> float:
+        """Return the shortest interval between two views that the driver can hold, in seconds."""
+
+    @property
+    def storage_path(self) -> Path:
+        """Return the host's default folder for disks of recovered machines."""
+
+    async def inventory(self) -> Inventory:
+        """Return all machines and networks as they are now."""
+
+    async def freeze(self, machine_id: str, tag: str) -> View:
+        """Take a view of all disks at one instant. Raises `HypervisorError` (code "unknown-machine", ...)."""
+
+    async def views(self, tag: str) -> tuple[View, ...]:
+        """Return the views that carry the tag, oldest first."""
+
+    async def changed_ranges(self, view: View, mark: Mark) -> Mapping[str, Extents]:
+        """Return by disk id what was written between mark and view. Raises `TrackingLostError`."""
+
+    async def open_disk(self, view: View, disk_id: str) -> ViewDisk:
+        """Open one disk of a view."""
+
+    async def keep(self, view: View) -> Mark:
+        """Make the view's position the tag's mark, replacing the one before, and end the view. Idempotent."""
+
+    async def discard(self, view: View) -> None:
+        """End the view; marks stay. A view that is gone already is no error."""
+
+    async def mark(self, tag: str) -> Mark | None:
+        """Return the tag's mark, None where there is none."""
+
+    async def drop_mark(self, mark: Mark) -> None:
+        """Stop tracking for the mark. One that is gone already is no error."""
+
+    async def define_machine(self, definition: MachineDefinition) -> str:
+        """Define a machine, stopped, and return its id; one with this tag that exists already is answered."""
+
+    async def start(self, machine_id: str) -> None:
+        """Power on. A running machine is no error."""
+
+    async def guest_health(self, machine_id: str) -> GuestHealth:
+        """Return what the guest says of itself since power-on."""
+
+    async def power_off(self, machine_id: str) -> None:
+        """Power off at once. A stopped or missing machine is no error."""
+
+    async def remove_machine(self, machine_id: str, tag: str) -> None:
+        """Remove the machine's definition, not its disks. Missing: no error. Refuses another tag's."""

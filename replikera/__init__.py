@@ -1,0 +1,1 @@
+"""What the coordinator, the agent and the operator's commands share. Imports neither daemon."""

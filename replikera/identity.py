@@ -1,0 +1,157 @@
+"""What a daemon or an operator proves about itself: names in certificates, keys, requests for certificates.
+
+A leaf carries exactly one URI name, which servers authorise by, and exactly one DNS name, which clients pin: the
+Python gRPC client cannot check a URI.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from replikera.durable import write_durably
+from replikera.ports.files import Files
+
+CERTIFICATE_FILE = "certificate.pem"
+KEY_FILE = "key.pem"
+ROOT_FILE = "root.pem"
+_MAX_PEM_BYTES = 64 * 1024  # a chain of three P-256 certificates is about 3 KiB
+
+
+class IdentityError(ValueError):
+    """A certificate, key or folder does not hold an identity of this product."""
+
+
+class Role(StrEnum):
+    """What a certificate's holder is."""
+
+    HOST = "host"
+    OPERATOR = "operator"
+    VAULT = "vault"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The identity that a certificate proves. `name` is a host id, an operator's name or the vault id."""
+
+    role: Role
+    name: str
+    vault_id: str
+    serial: int
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A certificate chain (leaf first), its private key and the vault's root, all PEM."""
+
+    certificate_chain: bytes
+    private_key: bytes
+    root_certificate: bytes
+
+    @property
+    def caller(self) -> Caller:
+        """Return the identity that these credentials prove."""
+        return caller_from_certificate(self.certificate_chain)
+
+
+def uri_name(role: Role, name: str, vault_id: str) -> str:
+    """Return the URI that a leaf of this identity carries."""
+    return f"spiffe://{vault_id}/{role}/{name}"
+
+
+def dns_name(role: Role, name: str, vault_id: str) -> str:
+    """Return the DNS name that a leaf of this identity carries."""
+    return f"{name}.{role}.{vault_id}"
+
+
+def caller_from_certificate(pem: bytes) -> Caller:
+    """Return the identity of the first certificate in `pem`. Raises `IdentityError`."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise IdentityError(f"not a certificate of a vault: {error}") from error
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    if len(uris) != 1:
+        raise IdentityError(f"a certificate with {len(uris)} URI names, expected one")
+    role, name, vault_id = _parse_uri_name(uris[0])
+    return Caller(role, name, vault_id, certificate.serial_number, certificate.not_valid_after_utc)
+
+
+def _parse_uri_name(uri: str) -> tuple[Role, str, str]:
+    parts = urlsplit(uri)
+    path = parts.path.split("/")
+    if parts.scheme != "spiffe" or not parts.netloc or len(path) != 3 or not path[2]:
+        raise IdentityError(f"the name {uri!r} is not one of a vault")
+    try:
+        return Role(path[1]), path[2], parts.netloc
+    except ValueError as error:
+        raise IdentityError(f"the name {uri!r} has an unknown role") from error
+
+
+def generate_private_key() -> bytes:
+    """Return a new P-256 key, PKCS#8 PEM, not encrypted."""
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def signing_request(private_key: bytes) -> bytes:
+    """Return a certificate signing request, DER, that proves possession of the key."""
+    key = serialization.load_pem_private_key(private_key, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise IdentityError("the private key is not an elliptic-curve key")
+    # The vault writes every name itself: the request carries none.
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def root_fingerprint(root_certificate: bytes) -> str:
+    """Return the SHA-256 of the root's DER, hexadecimal. Raises `IdentityError`."""
+    try:
+        certificate = x509.load_pem_x509_certificate(root_certificate)
+    except ValueError as error:
+        raise IdentityError(f"not a root certificate: {error}") from error
+    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+def save_credentials(files: Files, folder: Path, credentials: Credentials) -> None:
+    """Write the three files into `folder`, durably; the certificate last, as the sign of completeness."""
+    files.make_directory(folder)
+    write_durably(files, folder / KEY_FILE, credentials.private_key)
+    write_durably(files, folder / ROOT_FILE, credentials.root_certificate)
+    write_durably(files, folder / CERTIFICATE_FILE, credentials.certificate_chain)
+
+
+def load_credentials(files: Files, folder: Path) -> Credentials:
+    """Return the credentials kept in `folder`. Raises `IdentityError` that names the missing or bad file."""
+    try:
+        chain, key, root = (
+            files.read_bytes(folder / name, limit=_MAX_PEM_BYTES)
+            for name in (CERTIFICATE_FILE, KEY_FILE, ROOT_FILE)
+        )
+    except (OSError, ValueError) as error:
+        raise IdentityError(f"no identity in {folder}: {error}") from error
+    credentials = Credentials(chain, key, root)
+    _check_pair(folder, credentials)
+    return credentials
+
+
+def _check_pair(folder: Path, credentials: Credentials) -> None:
+    try:
+        key = serialization.load_pem_private_key(credentials.private_key, password=None)
+        leaf = x509.load_pem_x509_certificate(credentials.certificate_chain)
+    except (ValueError, TypeError) as error:
+        raise IdentityError(f"the identity in {folder} is damaged: {error}") from error
+    if key.public_key() != leaf.public_key():
+        raise IdentityError(f"in {folder}, {KEY_FILE} is not the key of {CERTIFICATE_FILE}")
+    _ = credentials.caller

@@ -1,0 +1,1 @@
+"""The wire protocol's generated stubs; see `proto/`."""

@@ -1,0 +1,1 @@
+"""Generated from `proto/replikera/wire/v1`; never edited."""
