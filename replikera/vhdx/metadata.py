@@ -1,0 +1,166 @@
+"""The metadata region (MS-VHDX 2.6): what kind of disk the file holds."""
+
+from dataclasses import dataclass
+from struct import Struct
+from uuid import UUID
+
+from replikera.ports.files import File
+from replikera.vhdx import layout
+from replikera.vhdx.errors import DAMAGED, UNSUPPORTED, VhdxError
+from replikera.vhdx.layout import MetadataFlags
+from replikera.vhdx.regions import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The known items of a file without a parent."""
+
+    block_size: int
+    leaves_blocks_allocated: bool
+    disk_size: int
+    disk_id: UUID
+    logical_sector_size: int
+    physical_sector_size: int
+
+    @property
+    def block_count(self) -> int:
+        """Return the number of payload blocks; the last may reach past the disk."""
+        return -(-self.disk_size // self.block_size)
+
+    @property
+    def chunk_ratio(self) -> int:
+        """Return the payload blocks per sector bitmap block (2.5)."""
+        return layout.SECTORS_PER_BITMAP * self.logical_sector_size // self.block_size
+
+    def problem(self) -> str:
+        """Return what the format does not allow, empty where all is well."""
+        sectors = (self.logical_sector_size, self.physical_sector_size)
+        for name, size in zip(("logical", "physical"), sectors, strict=True):
+            if size not in layout.SECTOR_SIZES:
+                return f"the {name} sector size is {size} bytes, neither 512 nor 4096"
+        if not layout.is_block_size(self.block_size):
+            return f"the block size is {self.block_size} bytes, not a power of two of 1 to 256 MiB"
+        if not 0 < self.disk_size <= layout.MAX_DISK_SIZE:
+            return f"the virtual disk size is {self.disk_size} bytes, not 1 byte to 64 TiB"
+        if self.disk_size % self.logical_sector_size:
+            return f"the virtual disk size is {self.disk_size} bytes, not a whole number of sectors"
+        return ""
+
+    def encode(self) -> bytes:
+        """Return the start of the region: the table, and behind it the items."""
+        flags = layout.LEAVE_BLOCKS_ALLOCATED if self.leaves_blocks_allocated else 0
+        size, sector = layout.UINT64_ITEM, layout.UINT32_ITEM
+        disk = MetadataFlags.IS_REQUIRED | MetadataFlags.IS_VIRTUAL_DISK
+        items = (
+            (
+                layout.FILE_PARAMETERS,
+                layout.FILE_PARAMETERS_ITEM.pack(self.block_size, flags),
+                MetadataFlags.IS_REQUIRED,
+            ),
+            (layout.VIRTUAL_DISK_SIZE, size.pack(self.disk_size), disk),
+            (layout.LOGICAL_SECTOR_SIZE, sector.pack(self.logical_sector_size), disk),
+            (layout.PHYSICAL_SECTOR_SIZE, sector.pack(self.physical_sector_size), disk),
+            (layout.VIRTUAL_DISK_ID, self.disk_id.bytes_le, disk),
+        )
+        table = layout.METADATA_TABLE_HEADER.pack(layout.METADATA_SIGNATURE, 0, len(items))
+        content = b""
+        for item_id, value, item_flags in items:
+            offset = layout.METADATA_TABLE_SIZE + len(content)
+            table += layout.METADATA_TABLE_ENTRY.pack(
+                item_id.bytes_le, offset, len(value), item_flags, 0
+            )
+            content += value
+        return table.ljust(layout.METADATA_TABLE_SIZE, b"\0") + content
+
+
+_KNOWN: dict[UUID, tuple[str, Struct]] = {
+    layout.FILE_PARAMETERS: ("file parameters", layout.FILE_PARAMETERS_ITEM),
+    layout.VIRTUAL_DISK_SIZE: ("virtual disk size", layout.UINT64_ITEM),
+    layout.VIRTUAL_DISK_ID: ("virtual disk id", layout.GUID_ITEM),
+    layout.LOGICAL_SECTOR_SIZE: ("logical sector size", layout.UINT32_ITEM),
+    layout.PHYSICAL_SECTOR_SIZE: ("physical sector size", layout.UINT32_ITEM),
+}
+
+
+def read_metadata(file: File, region: Region) -> Metadata:
+    """Read and check the items; refuse what would be read wrong: parents and unknown required items."""
+    items = _read_items(file, region)
+    values = {item_id: form.unpack(items[item_id]) for item_id, (_, form) in _KNOWN.items()}
+    block_size, flags = values[layout.FILE_PARAMETERS]
+    if flags & layout.HAS_PARENT:
+        raise _differencing(file)
+    metadata = Metadata(
+        block_size=block_size,
+        leaves_blocks_allocated=bool(flags & layout.LEAVE_BLOCKS_ALLOCATED),
+        disk_size=values[layout.VIRTUAL_DISK_SIZE][0],
+        disk_id=UUID(bytes_le=values[layout.VIRTUAL_DISK_ID][0]),
+        logical_sector_size=values[layout.LOGICAL_SECTOR_SIZE][0],
+        physical_sector_size=values[layout.PHYSICAL_SECTOR_SIZE][0],
+    )
+    if problem := metadata.problem():
+        raise VhdxError(file.path, problem, DAMAGED)
+    return metadata
+
+
+def _read_items(file: File, region: Region) -> dict[UUID, bytes]:
+    """Return the known items by id."""
+    table = file.read(min(layout.METADATA_TABLE_SIZE, region.length), region.offset)
+    if len(table) != layout.METADATA_TABLE_SIZE:
+        raise VhdxError(file.path, "the metadata region is too short for its table", DAMAGED)
+    signature, _, count = layout.METADATA_TABLE_HEADER.unpack_from(table)
+    if signature != layout.METADATA_SIGNATURE or count > layout.METADATA_MAX_ENTRIES:
+        raise VhdxError(file.path, "the metadata table is not valid", DAMAGED)
+    items: dict[UUID, bytes] = {}
+    for index in range(count):
+        position = layout.METADATA_TABLE_HEADER.size + index * layout.METADATA_TABLE_ENTRY.size
+        raw, offset, length, flags, _ = layout.METADATA_TABLE_ENTRY.unpack_from(table, position)
+        item_id = UUID(bytes_le=raw)
+        if flags & MetadataFlags.IS_USER or item_id not in _KNOWN:
+            _check_unknown(file, item_id, flags)
+        elif item_id in items:
+            raise VhdxError(file.path, f"the {_KNOWN[item_id][0]} is listed twice", DAMAGED)
+        else:
+            items[item_id] = _read_item(file, region, item_id, offset, length)
+    for item_id, (name, _) in _KNOWN.items():
+        if item_id not in items:
+            raise VhdxError(file.path, f"the {name} is missing from the metadata", DAMAGED)
+    return items
+
+
+def _check_unknown(file: File, item_id: UUID, flags: int) -> None:
+    if not flags & MetadataFlags.IS_USER:
+        if item_id == layout.PARENT_LOCATOR:
+            raise _differencing(file)
+        if item_id == layout.INCOMPLETE_FILE:
+            raise VhdxError(
+                file.path,
+                "it is marked incomplete: the conversion or copy that made it did not end",
+                "Repeat the conversion or copy, and use its result.",
+            )
+    if flags & MetadataFlags.IS_REQUIRED:
+        raise VhdxError(
+            file.path,
+            f"metadata item {item_id} is required, and this reader does not know it",
+            UNSUPPORTED,
+        )
+
+
+def _read_item(file: File, region: Region, item_id: UUID, offset: int, length: int) -> bytes:
+    name, structure = _KNOWN[item_id]
+    is_inside = layout.METADATA_TABLE_SIZE <= offset <= region.length - structure.size
+    if length != structure.size or not is_inside:
+        raise VhdxError(
+            file.path,
+            f"the {name} in the metadata, {length} bytes at {offset}, is not where or what it must be",
+            DAMAGED,
+        )
+    return file.read(length, region.offset + offset)
+
+
+def _differencing(file: File) -> VhdxError:
+    return VhdxError(
+        file.path,
+        "it is a differencing disk: its data are partly in a parent file",
+        "Merge it into its parent (delete the machine's checkpoint, or Merge-VHD), or convert it"
+        " into a standalone disk (Convert-VHD), and use the result.",
+    )

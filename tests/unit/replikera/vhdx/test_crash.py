@@ -1,0 +1,133 @@
+"""Whatever a crash keeps or loses of what was not synced: the file opens, and what was flushed is there."""
+
+import random
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from replikera.vhdx import Image, VhdxError, create_image, open_image
+from tests.unit.replikera.vhdx import foreign_file
+from tests.unit.replikera.vhdx.conftest import SeededRandomness
+from tests.unit.replikera.vhdx.foreign_file import MIB, entry, items
+from tests.unit.replikera.vhdx.memory_file import SECTOR, MemoryFile
+
+DISK = 4 * MIB
+LOSSES = 6  # random selections of surviving sectors tried at every sync
+
+
+class Witness:
+    """The flushed content of the disk, and per sector what else it may be after a crash."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self.flushed = bytearray(image.read(DISK, 0))
+        self._current = bytearray(self.flushed)
+        self._allowed: dict[int, set[bytes]] = {}
+
+    def write(self, data: bytes, offset: int) -> None:
+        self._note(data, offset)
+        self._image.write(data, offset)
+
+    def zero(self, offset: int, length: int) -> None:
+        self._note(bytes(length), offset)
+        self._image.zero(offset, length)
+
+    def flush(self) -> None:
+        self._image.flush()
+        self.flushed = bytearray(self._current)
+        self._allowed.clear()
+
+    def check(self, found: bytes) -> None:
+        """Every sector is the flushed one or one that was written since."""
+        same = (np.frombuffer(found, "u1") == np.frombuffer(self.flushed, "u1")).reshape(-1, SECTOR)
+        for sector in np.flatnonzero(~same.all(axis=1)).tolist():
+            value = found[sector * SECTOR : (sector + 1) * SECTOR]
+            assert value in self._allowed.get(sector, ()), f"sector {sector} is neither old nor new"
+
+    def _note(self, data: bytes, offset: int) -> None:
+        self._current[offset : offset + len(data)] = data
+        for start in range(0, len(data), SECTOR):
+            kept = self._allowed.setdefault((offset + start) // SECTOR, set())
+            kept.add(data[start : start + SECTOR])
+
+
+def crash_states(file: MemoryFile, chance: random.Random) -> Iterator[bytes]:
+    """Yield the file after every prefix of its unsynced changes and after random selections of them."""
+    prefix = bytearray(file.durable)
+    yield bytes(prefix)
+    for operation in file.pending:
+        operation.apply(prefix)
+        yield bytes(prefix)
+    parts = [part for operation in file.pending for part in operation.sectors()]
+    for _ in range(LOSSES):
+        survivor = bytearray(file.durable)
+        for part in parts:
+            if chance.random() < 0.5:
+                part.apply(survivor)
+        yield bytes(survivor)
+
+
+def dynamic_file() -> tuple[MemoryFile, Image]:
+    """Return a disk just made."""
+    file = MemoryFile()
+    return file, create_image(file, size=DISK, block_size=MIB, randomness=SeededRandomness(1))
+
+
+def foreign_dynamic_file() -> tuple[MemoryFile, Image]:
+    """Return a disk of another writer, opened for writing: its headers change too."""
+    entries = {0: entry(6, 5), 1: entry(3), 2: entry(2)}
+    data = foreign_file.build(entries=entries, file_mib=6)
+    data[5 * MIB :] = b"\7" * MIB
+    file = MemoryFile(data)
+    return file, open_image(file, writable=True, randomness=SeededRandomness(1))
+
+
+def foreign_fixed_file() -> tuple[MemoryFile, Image]:
+    """Return a fixed disk of another writer."""
+    content = items(size=DISK, block_size=2 * MIB, flags=1)
+    entries = {0: entry(6, 4), 1: entry(6, 6)}
+    file = MemoryFile(foreign_file.build(content=content, entries=entries, file_mib=8))
+    return file, open_image(file, writable=True, randomness=SeededRandomness(1))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("make", [dynamic_file, foreign_dynamic_file, foreign_fixed_file])
+def test_a_crash_at_any_moment_leaves_a_file_that_opens_with_all_that_was_flushed(
+    make: Callable[[], tuple[MemoryFile, Image]], seed: int
+) -> None:
+    file, image = make()
+    witness = Witness(image)
+    chance = random.Random(seed)
+    states = 0
+
+    def crash() -> None:
+        nonlocal states
+        for state in crash_states(file, chance):
+            witness.check(open_image(MemoryFile(state)).read(DISK, 0))
+            states += 1
+
+    file.before_sync = crash
+    for _ in range(4):
+        for _ in range(chance.randint(1, 4)):
+            offset = chance.randrange(DISK // SECTOR) * SECTOR
+            length = min(DISK - offset, chance.choice([SECTOR, 7 * SECTOR, MIB + SECTOR]))
+            if chance.random() < 0.2:
+                witness.zero(offset, length)
+            else:
+                witness.write(chance.randbytes(length), offset)
+        witness.flush()
+
+    witness.check(image.read(DISK, 0))
+    assert states > 4 * LOSSES
+
+
+def test_the_crash_test_notices_a_table_that_runs_ahead_of_its_payload() -> None:
+    file, image = dynamic_file()
+    image.write(b"x" * SECTOR, 0)
+    file.is_lying = True
+    image.flush()
+
+    with pytest.raises(VhdxError, match="block 0 lies outside the file"):
+        for state in crash_states(file, random.Random(1)):
+            open_image(MemoryFile(state))
