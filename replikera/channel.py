@@ -2,12 +2,10 @@
 
 Measured facts behind the options: without `http2.ping_timeout_ms` a hung peer is noticed after a minute; gRPC's
 own keepalive is off by default; its handshake timeout is two minutes; TLS 1.2 is accepted by default, so a peer
-without TLS 1.3 is refused here when its identity is asked for, and the servers offer no suite that TLS 1.2 and
-our ECDSA certificates share.
+without TLS 1.3 is refused here when its identity is asked for, besides the suites that the package rules out.
 """
 
 import asyncio
-import os
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,9 +30,6 @@ from replikera.wire.v1 import enrolment_pb2, enrolment_pb2_grpc
 
 RpcContext: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Option: TypeAlias = tuple[str, int | str]
-
-# Only TLS 1.2 reads this list, and no certificate of ours is RSA: TLS 1.3 is what remains.
-os.environ.setdefault("GRPC_SSL_CIPHER_SUITES", "ECDHE-RSA-AES256-GCM-SHA384")
 
 REPLICATION_METHOD = "/replikera.wire.v1.ReplicationService/Replicate"
 _CONNECT_SECONDS = 10.0

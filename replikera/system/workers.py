@@ -18,17 +18,26 @@ class ThreadWorker:
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `function` returns; a cancelled caller first waits for the running call."""
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, functools.partial(function, *args, **kwargs))
+        call = self._pool.submit(functools.partial(function, *args, **kwargs))
+        future = asyncio.wrap_future(call)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            if not future.cancel():
-                await asyncio.wait([future])
-                if not future.cancelled():
-                    future.exception()
+            # A call that has not begun is taken back; one that runs is waited for, however often we are cancelled.
+            if not call.cancel():
+                await _until_done(future)
             raise
 
     def close(self) -> None:
         """Wait for running calls and end the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+async def _until_done(future: "asyncio.Future[T]") -> None:
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            continue
+    if not future.cancelled():
+        future.exception()  # seen: the caller is told of its cancellation instead
