@@ -35,7 +35,7 @@ class Extents:
 
     @classmethod
     def from_arrays(cls, starts: ArrayLike, ends: ArrayLike) -> Self:
-        """Return the union of the ranges [start, end) in any order; those without bytes are left out."""
+        """Return the union of the ranges [start, end) in any order; empty ones are left out."""
         first = np.asarray(starts, dtype=np.int64)
         last = np.asarray(ends, dtype=np.int64)
         if first.shape != last.shape or first.ndim != 1:
