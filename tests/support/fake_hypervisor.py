@@ -1,0 +1,191 @@
+"""A hypervisor in memory with one machine whose disks are byte arrays; only what replication asks of one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from agent.hypervisor.interface import (
+    GuestHealth,
+    HypervisorError,
+    Inventory,
+    Machine,
+    MachineDefinition,
+    Mark,
+    TrackingLostError,
+    View,
+)
+from replikera.blocks.extents import Extents
+from replikera.machine import Disk, MachineDescription
+from replikera.ports.clock import Clock
+
+MACHINE_ID = "machine-1"
+_GRANULE = 4096
+
+
+def describe(sizes: Mapping[str, int]) -> MachineDescription:
+    disks = tuple(
+        Disk(disk_id, f"{disk_id}.vhdx", size, 512, "scsi", 0, place)
+        for place, (disk_id, size) in enumerate(sizes.items())
+    )
+    return MachineDescription(MACHINE_ID, "web", 2, 2, 1 << 30, "uefi", disks, ())
+
+
+class FakeViewDisk:
+    def __init__(self, data: bytes, extents: Extents) -> None:
+        self._data = data
+        self._extents = extents
+        self.is_closed = False
+        self.reads: list[tuple[int, int]] = []
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def data_extents(self) -> Extents:
+        return self._extents
+
+    def read(self, length: int, offset: int) -> bytes:
+        if self.is_closed:
+            raise HypervisorError("closed", "The disk is closed.", "Open it.")
+        self.reads.append((length, offset))
+        return self._data[offset : offset + length]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@dataclass(repr=False)
+class _Frozen:
+    view: View
+    disks: dict[str, bytes]
+    position: int
+
+
+@dataclass(repr=False)  # a failing test would print megabytes of disks
+class FakeHypervisor:
+    """`history` has the disks of every view ever taken, by the instant it was taken."""
+
+    clock: Clock
+    description: MachineDescription
+    kind: str = "fake"
+    minimum_copy_interval_s: float = 1.0
+    storage_path: Path = Path("unused")
+    disks: dict[str, bytearray] = field(default_factory=dict)
+    history: dict[datetime, dict[str, bytes]] = field(default_factory=dict)
+    opened: list[FakeViewDisk] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    failures: dict[str, list[Exception]] = field(default_factory=dict)
+    before_freeze: Callable[[], None] = lambda: None
+    changed_filter: Callable[[Mapping[str, Extents]], Mapping[str, Extents]] = lambda found: found
+    _writes: list[tuple[str, int, int]] = field(default_factory=list)
+    _views: dict[str, _Frozen] = field(default_factory=dict)
+    _marks: dict[str, tuple[Mark, int]] = field(default_factory=dict)
+    _numbers: int = 0
+
+    def __post_init__(self) -> None:
+        for disk in self.description.disks:
+            self.disks.setdefault(disk.disk_id, bytearray(disk.size))
+
+    def write(self, disk_id: str, offset: int, data: bytes) -> None:
+        self.disks[disk_id][offset : offset + len(data)] = data
+        self._writes.append((disk_id, offset, len(data)))
+
+    def resize(self, disk_id: str, size: int) -> None:
+        disks = tuple(
+            replace(disk, size=size) if disk.disk_id == disk_id else disk
+            for disk in self.description.disks
+        )
+        self.description = replace(self.description, disks=disks)
+        self.disks[disk_id] = self.disks[disk_id].ljust(size, b"\0")
+
+    def lose_views(self) -> None:
+        self._views.clear()
+
+    def lose_marks(self) -> None:
+        self._marks.clear()
+
+    def replace_mark(self, tag: str, mark: Mark) -> None:
+        self._marks[tag] = (mark, self._marks[tag][1])
+
+    async def inventory(self) -> Inventory:
+        return Inventory((Machine(self.description, True, ""),), ())
+
+    async def freeze(self, machine_id: str, tag: str) -> View:
+        self._call("freeze")
+        if machine_id != MACHINE_ID:
+            raise HypervisorError("unknown-machine", f"No machine {machine_id}.", "Choose one.")
+        self.before_freeze()
+        self._numbers += 1
+        taken_at = self.clock.now() + timedelta(microseconds=self._numbers)
+        view = View(f"view-{self._numbers}", machine_id, tag, self.description, taken_at)
+        disks = {disk_id: bytes(data) for disk_id, data in self.disks.items()}
+        self._views[view.view_id] = _Frozen(view, disks, len(self._writes))
+        self.history[taken_at] = disks
+        return view
+
+    async def views(self, tag: str) -> tuple[View, ...]:
+        self._call("views")
+        return tuple(frozen.view for frozen in self._views.values() if frozen.view.tag == tag)
+
+    async def changed_ranges(self, view: View, mark: Mark) -> Mapping[str, Extents]:
+        self._call("changed_ranges")
+        kept = self._marks.get(mark.tag)
+        if kept is None or kept[0] != mark:
+            raise TrackingLostError("tracking-lost", "The mark is gone.", "Resynchronise.")
+        writes = self._writes[kept[1] : self._views[view.view_id].position]
+        found = {
+            disk.disk_id: Extents.of(
+                (offset, length) for disk_id, offset, length in writes if disk_id == disk.disk_id
+            ).align(_GRANULE, disk.size)
+            for disk in view.description.disks
+        }
+        return self.changed_filter(found)
+
+    async def open_disk(self, view: View, disk_id: str) -> FakeViewDisk:
+        self._call("open_disk")
+        frozen = self._views[view.view_id]
+        written = Extents.of((at, length) for name, at, length in self._writes if name == disk_id)
+        data = frozen.disks[disk_id]
+        self.opened.append(FakeViewDisk(data, written.align(65536, len(data))))
+        return self.opened[-1]
+
+    async def keep(self, view: View) -> Mark:
+        self._call("keep")
+        frozen = self._views.pop(view.view_id, None)
+        if frozen is not None:
+            mark = Mark(view.view_id, view.machine_id, view.tag)
+            self._marks[view.tag] = (mark, frozen.position)
+        return self._marks[view.tag][0]
+
+    async def discard(self, view: View) -> None:
+        self._call("discard")
+        self._views.pop(view.view_id, None)
+
+    async def mark(self, tag: str) -> Mark | None:
+        self._call("mark")
+        kept = self._marks.get(tag)
+        return kept[0] if kept else None
+
+    async def drop_mark(self, mark: Mark) -> None:
+        self._marks.pop(mark.tag, None)
+
+    async def define_machine(self, definition: MachineDefinition) -> str:
+        raise NotImplementedError(definition)
+
+    async def start(self, machine_id: str) -> None:
+        raise NotImplementedError(machine_id)
+
+    async def guest_health(self, machine_id: str) -> GuestHealth:
+        raise NotImplementedError(machine_id)
+
+    async def power_off(self, machine_id: str) -> None:
+        raise NotImplementedError(machine_id)
+
+    async def remove_machine(self, machine_id: str, tag: str) -> None:
+        raise NotImplementedError(machine_id, tag)
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.failures.get(name):
+            raise self.failures[name].pop(0)

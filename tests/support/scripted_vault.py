@@ -1,0 +1,114 @@
+"""Answers of a vault in which one machine was recovered, for the lab's own tests."""
+
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from replikera.ports.processes import Completed
+from replikera.system.files import SystemFiles
+from replikera.system.randomness import SystemRandomness
+from replikera.vhdx import create_image
+from tests.support.lab import START, ScriptedPrograms
+
+GENERATION = "7d1c2a52-0000-4000-8000-000000000001"
+DISK_ID = "d1"
+
+
+@dataclass
+class ScriptedVault:
+    """Points 1 to `points`, one test failover at a time; `recovered` is what its disk holds at 1 MiB."""
+
+    root: Path
+    programs: ScriptedPrograms
+    points: int = 5
+    recovered: bytes = b"x"
+    records: int = 7
+    leaves_machine: bool = False
+    point: int = 0
+    rehearsed: list[int] = field(default_factory=list)
+    is_clean: bool = True
+
+    def install(self) -> None:
+        """Script every command of the line."""
+        hosts = [{"host": "primary-host"}, {"host": "secondary-host"}]
+        self.programs.answer("replikera network list", {"items": hosts})
+        answers = self.programs.answers
+        answers["replikera-agent simulate create-machine"] = self._create_machine
+        answers["replikera point list web01 -o json"] = self._points
+        for point in ("latest", *map(str, range(1, self.points + 1))):
+            answers[f"replikera test-failover start web01 --point {point} --wait"] = partial(
+                self._start, point
+            )
+        answers["replikera test-failover show web01 -o json"] = self._show
+        answers["replikera test-failover cleanup"] = self._clean_up
+        answers["replikera vm list -o json"] = self._machines
+
+    def _create_machine(self) -> Completed:
+        hypervisor = self.root / "primary" / "hypervisor"
+        (hypervisor / "machines" / "web01").mkdir(parents=True)
+        for number in range(1, self.points + 1):
+            folder = hypervisor / "kept-views" / "web01" / f"view-{number}"
+            folder.mkdir(parents=True)
+            (folder / "view.json").write_text(json.dumps({"taken_at": self._instant(number)}))
+            write_disk(folder / f"{DISK_ID}.vhdx", b"x")
+        return Completed(0, b"", b"")
+
+    def _points(self) -> Completed:
+        points = [
+            {
+                "generation": GENERATION,
+                "sequence": number,
+                "capture_ended_at": self._instant(number).replace("+00:00", "Z"),
+            }
+            for number in range(self.points, 0, -1)
+        ]
+        return _json({"items": points})
+
+    def _start(self, point: str) -> Completed:
+        self.point = self.points if point == "latest" else int(point)
+        self.rehearsed.append(self.point)
+        self.is_clean = False
+        path = self._recovered_path()
+        path.parent.mkdir(parents=True)
+        write_disk(path, self.recovered)
+        return Completed(0, b"started\n", b"")
+
+    def _show(self) -> Completed:
+        disk = {"disk_id": DISK_ID, "path": str(self._recovered_path()), "size": 4 << 20}
+        return _json(
+            {
+                "point": {"generation": GENERATION, "sequence": self.point},
+                "disks": [disk],
+                "guest": {"is_healthy": True, "records": self.records},
+                "is_successful": True if self.is_clean else None,
+            }
+        )
+
+    def _clean_up(self) -> Completed:
+        self._recovered_path().unlink()
+        self._recovered_path().parent.rmdir()
+        self.is_clean = True
+        return Completed(0, b"", b"")
+
+    def _machines(self) -> Completed:
+        left = [{"name": "web01 - test", "host": "secondary-host"}] if self.leaves_machine else []
+        return _json({"items": [{"name": "web01", "host": "primary-host"}, *left]})
+
+    def _recovered_path(self) -> Path:
+        return self.root / "secondary/hypervisor/storage/rehearsals" / str(self.point) / "a.vhdx"
+
+    def _instant(self, number: int) -> str:
+        return START.replace(microsecond=number).isoformat()
+
+
+def write_disk(path: Path, content: bytes) -> None:
+    """Write a small disk with `content` at 1 MiB."""
+    with SystemFiles().create(path) as file:
+        image = create_image(file, size=4 << 20, randomness=SystemRandomness())
+        image.write(content * 512, 1 << 20)
+        image.close()
+
+
+def _json(document: object) -> Completed:
+    return Completed(0, json.dumps(document).encode(), b"")

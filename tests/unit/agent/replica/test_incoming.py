@@ -1,0 +1,134 @@
+import asyncio
+
+import pytest
+
+from agent.replica.incoming import (
+    MAX_MESSAGE_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_PAYLOADS,
+    Abandon,
+    Batch,
+    Begin,
+    End,
+    Ended,
+    Incoming,
+    Open,
+    read_messages,
+)
+from replikera.blocks.segment import MAX_HEADER_BYTES, MAX_TRAILER_BYTES, RECORD_BYTES
+from replikera.wire.v1 import replication_pb2 as wire
+from replikera.wire.v1 import types_pb2
+from tests.support.memory_stream import stream_pair
+
+RECORD = b"r" * RECORD_BYTES
+
+
+async def taken(*messages: wire.ReplicateRequest | bytes) -> list[Incoming]:
+    """Return what comes of the messages, up to the end of the stream."""
+    near, far, _ = stream_pair()
+    incoming: asyncio.Queue[Incoming] = asyncio.Queue(1)
+    found: list[Incoming] = []
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read_messages(far, incoming))
+        for message in messages:
+            await near.send(message if isinstance(message, bytes) else message.SerializeToString())
+        await near.close()
+        while not found or not isinstance(found[-1], Ended):
+            found.append(await incoming.get())
+    return found
+
+
+async def violation(*messages: wire.ReplicateRequest | bytes) -> str:
+    (*_, last) = await taken(*messages)
+    assert isinstance(last, Ended)
+    return str(last.violation)
+
+
+def batch(records: bytes, *lengths: int) -> wire.ReplicateRequest:
+    return wire.ReplicateRequest(batch=wire.Batch(records=records, payload_lengths=lengths))
+
+
+async def test_every_message_arrives_as_what_it_is() -> None:
+    epoch = types_pb2.Epoch(number=2, generation="g")
+    opening = wire.OpenReplica(protection_id="p", epoch=epoch)
+    ending = wire.SegmentEnd(trailer=b"t", chain_digest=b"d" * 32)
+    giving_up = wire.Abandon(generation="g", sequence=3, attempt=4)
+    assert await taken(
+        wire.ReplicateRequest(open=opening),
+        wire.ReplicateRequest(begin=wire.SegmentBegin(header=b"h")),
+        batch(RECORD * 2, 3, 4),
+        b"abc",
+        b"defg",
+        batch(RECORD),
+        wire.ReplicateRequest(end=ending),
+        wire.ReplicateRequest(abandon=giving_up),
+    ) == [
+        Open("p", 2, "g"),
+        Begin(b"h"),
+        Batch(RECORD * 2, (b"abc", b"defg")),
+        Batch(RECORD, ()),
+        End(b"t", b"d" * 32),
+        Abandon("g", 3, 4),
+        Ended(None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "problem"),
+    [
+        (b"\xff\xff\xff", "are no message"),
+        (b"", "an empty message"),
+        (b"x" * (MAX_MESSAGE_BYTES + 1), "a message of"),
+        (batch(b""), "0 records"),
+        (batch(RECORD + b"x"), "1 records and 1 bytes"),
+        (batch(RECORD * 65537), "65537 records"),
+        (batch(RECORD, *[1] * (MAX_PAYLOADS + 1)), "9 payloads"),
+        (batch(RECORD, 0), "payloads of"),
+        (batch(RECORD, MAX_PAYLOAD_BYTES + 1), "payloads of"),
+        (
+            wire.ReplicateRequest(begin=wire.SegmentBegin(header=b"h" * (MAX_HEADER_BYTES + 1))),
+            "a header of",
+        ),
+        (
+            wire.ReplicateRequest(
+                end=wire.SegmentEnd(trailer=b"t" * (MAX_TRAILER_BYTES + 1), chain_digest=b"d" * 32)
+            ),
+            "a trailer of",
+        ),
+        (wire.ReplicateRequest(end=wire.SegmentEnd(chain_digest=b"d" * 31)), "digest of 31"),
+        (
+            wire.ReplicateRequest(abandon=wire.Abandon(sequence=1, attempt=(1 << 64) - 1)),
+            "cannot exist",
+        ),
+        (wire.ReplicateRequest(abandon=wire.Abandon(sequence=1 << 63)), "cannot exist"),
+    ],
+)
+async def test_what_no_source_sends_ends_the_stream(
+    message: wire.ReplicateRequest | bytes, problem: str
+) -> None:
+    assert problem in await violation(message)
+
+
+async def test_the_largest_batch_is_taken() -> None:
+    payload = bytes(MAX_PAYLOAD_BYTES)
+    found = await taken(
+        batch(RECORD * 65536, *[MAX_PAYLOAD_BYTES] * MAX_PAYLOADS), *[payload] * MAX_PAYLOADS
+    )
+    assert isinstance(found[0], Batch)
+    assert sum(len(part) for part in found[0].payloads) == 16 << 20
+    assert found[1] == Ended(None)
+
+
+async def test_a_payload_of_another_length_than_announced_is_refused() -> None:
+    assert "a payload of 2 bytes, not 3" in await violation(batch(RECORD, 3), b"ab")
+
+
+async def test_a_stream_that_breaks_inside_a_batch_leaves_nothing_of_it() -> None:
+    assert await taken(batch(RECORD, 3, 3), b"abc") == [Ended(None)]
+
+
+async def test_names_are_cut_before_anybody_stores_them() -> None:
+    opening = wire.OpenReplica(protection_id="p" * 1000)
+    (first, _) = await taken(wire.ReplicateRequest(open=opening))
+    assert isinstance(first, Open)
+    assert len(first.protection_id) == 64
