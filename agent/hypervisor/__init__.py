@@ -1,0 +1,1 @@
+"""What the agent asks of a hypervisor, and the drivers that answer."""

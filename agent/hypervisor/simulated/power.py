@@ -1,0 +1,162 @@
+"""Power on, power off and health of simulated machines.
+
+Every power-on has a start id, in power.json. The guest takes its lock, then checks under the machine's lock that its
+own start is still the wanted one, and only then says so in guest.json; a guest that comes late, after a power-off or
+beside another start, ends by itself. "Running" means that the guest's lock is held, and the process id in guest.json
+is used only while it is.
+"""
+
+import sys
+from collections.abc import Callable
+
+from agent.hypervisor.interface import GuestHealth, HypervisorError
+from agent.hypervisor.simulated import state
+from agent.hypervisor.simulated.effects import Effects
+from agent.hypervisor.simulated.machine_folder import MachineFolder
+from agent.hypervisor.simulated.state import GuestFile, PowerFile
+from replikera.durable import remove_durably
+from replikera.ports.clock import Clock
+from replikera.ports.processes import Processes
+from replikera.ports.workers import Worker
+
+GUEST_MODULE = "agent.hypervisor.simulated.guest"
+
+START_S = 30.0
+"""How long a guest's process may take to come up; on a loaded machine Python alone takes seconds."""
+
+TERMINATION_S = 5.0
+"""How long a guest may take to end by itself before it is killed, and then to be gone."""
+
+_POLL_S = 0.05
+_POWER_FILE = "power.json"
+_GUEST_FILE = "guest.json"
+
+
+def read_power(machine: MachineFolder) -> PowerFile:
+    """Return which start of the machine is wanted."""
+    return state.POWER.load(machine.files, machine.path / _POWER_FILE) or PowerFile("")
+
+
+def read_guest(machine: MachineFolder) -> GuestFile | None:
+    """Return what the guest said of itself, None where nothing was said since the last power-on."""
+    return state.GUEST.load(machine.files, machine.path / _GUEST_FILE)
+
+
+def write_guest(machine: MachineFolder, guest: GuestFile) -> None:
+    """Let the guest say something of itself."""
+    state.GUEST.save(machine.files, machine.path / _GUEST_FILE, guest)
+
+
+def claim(machine: MachineFolder, start_id: str, process_id: int) -> bool:
+    """Tell a guest that holds its lock whether it may run, and make that known."""
+    with machine.lock():
+        if read_power(machine).start_id != start_id:
+            return False
+        write_guest(
+            machine, GuestFile(start_id, process_id, False, False, "The machine is starting.", 0)
+        )
+        return True
+
+
+def is_claimed(machine: MachineFolder) -> bool:
+    """Tell whether the guest of the wanted start lives."""
+    guest = read_guest(machine)
+    is_wanted = guest is not None and guest.start_id == read_power(machine).start_id
+    return is_wanted and machine.is_running()
+
+
+def health(machine: MachineFolder) -> GuestHealth:
+    """Return what the guest of the present power-on says of itself."""
+    if not machine.is_running():
+        return GuestHealth(False, False, f"{machine.path.name} is not running.", 0)
+    guest = read_guest(machine)
+    if guest is None or guest.start_id != read_power(machine).start_id:
+        return GuestHealth(False, False, "The guest has not answered yet.", 0)
+    return GuestHealth(guest.is_answering, guest.is_healthy, guest.summary, guest.records)
+
+
+class Power:
+    """The power switch of the machines of one host."""
+
+    def __init__(
+        self, worker: Worker, clock: Clock, processes: Processes, effects: Effects
+    ) -> None:
+        self._worker = worker
+        self._clock = clock
+        self._processes = processes
+        self._effects = effects
+
+    async def start(self, machine: MachineFolder, *, has_workload: bool = False) -> None:
+        """Power on; returns once the guest lives. A running machine is no error."""
+        started = await self._worker.run(self._spawn, machine, has_workload)
+        if started is None:
+            return
+        start_id, process_id = started
+        deadline = self._clock.monotonic() + START_S
+        while not await self._worker.run(is_claimed, machine):
+            is_alive = self._processes.is_alive(process_id)
+            wanted = await self._worker.run(read_power, machine)
+            is_replaced = wanted.start_id not in {"", start_id}
+            if self._clock.monotonic() > deadline or not (is_alive or is_replaced):
+                raise HypervisorError(
+                    "start-failed",
+                    f"The guest of {machine.path.name} did not come up.",
+                    f"See {machine.path / 'guest.log'} and start the machine again.",
+                )
+            await self._clock.sleep(_POLL_S)
+
+    async def power_off(self, machine: MachineFolder) -> None:
+        """Power off; returns once the guest is gone. A stopped machine is no error."""
+        await self._worker.run(self._want_off, machine)
+        for end in (self._processes.terminate, self._processes.kill):
+            if await self._is_off_after(machine, end):
+                return
+        raise HypervisorError(
+            "power-off-failed",
+            f"The guest of {machine.path.name} does not end.",
+            "End its process by hand (its id is in guest.json) and try again.",
+        )
+
+    def _spawn(self, machine: MachineFolder, has_workload: bool) -> tuple[str, int] | None:
+        with machine.lock():
+            described = machine.read()
+            if is_claimed(machine):
+                return None
+            start_id = machine.randomness.uuid()
+            remove_durably(machine.files, machine.path / _GUEST_FILE)
+            state.POWER.save(machine.files, machine.path / _POWER_FILE, PowerFile(start_id))
+            process_id = self._processes.start_detached(
+                _command(machine, start_id, has_workload), output=machine.path / "guest.log"
+            )
+            self._effects.record("machine-started", described.description.machine_id, described.tag)
+            return start_id, process_id
+
+    def _want_off(self, machine: MachineFolder) -> None:
+        with machine.lock():
+            described = machine.read()
+            if read_power(machine).start_id:
+                state.POWER.save(machine.files, machine.path / _POWER_FILE, PowerFile(""))
+                self._effects.record(
+                    "machine-powered-off", described.description.machine_id, described.tag
+                )
+
+    async def _is_off_after(self, machine: MachineFolder, end: Callable[[int], None]) -> bool:
+        """Send the guest's process a signal, once it is known, and wait for its lock to be free."""
+        deadline = self._clock.monotonic() + TERMINATION_S
+        signalled: int | None = None
+        while True:
+            is_running = await self._worker.run(machine.is_running)
+            guest = await self._worker.run(read_guest, machine)
+            if is_running and guest is not None and signalled is None:
+                signalled = guest.process_id
+                end(signalled)
+            # A process that we started stays in the system's table until it is asked for.
+            is_listed = signalled is not None and self._processes.is_alive(signalled)
+            if not (is_running or is_listed) or self._clock.monotonic() > deadline:
+                return not is_running
+            await self._clock.sleep(_POLL_S)
+
+
+def _command(machine: MachineFolder, start_id: str, has_workload: bool) -> list[str]:
+    command = [sys.executable, "-m", GUEST_MODULE, str(machine.path), "--start-id", start_id]
+    return [*command, "--workload"] if has_workload else command

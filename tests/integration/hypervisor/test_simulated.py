@@ -1,0 +1,248 @@
+"""The simulated driver keeps every driver's promises, with guests that are real processes."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent.hypervisor.interface import GuestHealth, Hypervisor, MachineDefinition, View
+from agent.hypervisor.simulated import power
+from agent.hypervisor.simulated.chain import Chain, read_chain
+from agent.hypervisor.simulated.driver import SimulatedHypervisor
+from agent.hypervisor.simulated.effects import Effects
+from agent.hypervisor.simulated.live_disks import Write, copy_sparsely
+from agent.hypervisor.simulated.machine_folder import MachineFolder, open_disk
+from agent.hypervisor.simulated.power import Power
+from replikera.blocks.extents import Extents
+from replikera.machine import MachineDescription
+from replikera.system.clock import SystemClock
+from replikera.system.files import SystemFiles
+from replikera.system.processes import SystemProcesses
+from replikera.system.randomness import SystemRandomness
+from replikera.system.workers import ThreadWorker
+from tests.integration.hypervisor.contract import PROMISES, TAG, Promise, content
+from tests.support.simulated_host import MIB, Bed, live_disk, make_bed, make_disk, write_live
+
+PATIENCE_S = 60.0
+FILES = SystemFiles()
+
+
+@dataclass
+class SimulatedBench:
+    """A simulated host with one machine, "web"."""
+
+    bed: Bed
+    machine: MachineFolder
+    worker: ThreadWorker
+    clock: SystemClock
+    processes: SystemProcesses
+
+    @property
+    def machine_id(self) -> str:
+        return self.machine.read().description.machine_id
+
+    @property
+    def hypervisor(self) -> Hypervisor:
+        return self.restarted()
+
+    def restarted(self, keep_views: int = 0) -> Hypervisor:
+        return SimulatedHypervisor(
+            FILES,
+            self.worker,
+            self.clock,
+            SystemRandomness(),
+            self.processes,
+            self.bed.host.root,
+            keep_views,
+        )
+
+    async def write(self, disk: int, offset: int, data: bytes) -> None:
+        write_live(self.machine, Write(disk, offset, data))
+
+    def recovered_disks(self, description: MachineDescription) -> Mapping[str, Path]:
+        paths = {}
+        for index, disk in enumerate(description.disks):
+            paths[disk.disk_id] = self.bed.host.storage_path / f"{index}.vhdx"
+            copy_sparsely(FILES, live_disk(self.machine, index), paths[disk.disk_id])
+        return paths
+
+    async def until(self, is_so: Callable[[], bool], what: str) -> None:
+        deadline = self.clock.monotonic() + PATIENCE_S
+        while not is_so():
+            assert self.clock.monotonic() < deadline, f"{what} in {PATIENCE_S} s"
+            await self.clock.sleep(0.02)
+
+    async def wait_for_answer(self, machine_id: str) -> None:
+        folder = self.bed.host.get(machine_id)
+        await self.until(lambda: power.health(folder).is_answering, "no answer")
+
+    async def start_workload(self) -> GuestHealth:
+        effects = Effects(FILES, self.clock, self.bed.host.root / "effects.log")
+        switch = Power(self.worker, self.clock, self.processes, effects)
+        await switch.start(self.machine, has_workload=True)
+        await self.wait_for_answer(self.machine_id)
+        return power.health(self.machine)
+
+    def guest_process(self) -> int:
+        guest = power.read_guest(self.machine)
+        assert guest is not None
+        return guest.process_id
+
+    async def new_records(self) -> None:
+        """Return once the guest wrote again, which its tracking log shows."""
+        tracking = self.machine.path / "tracking"
+
+        def state() -> list[tuple[str, int]]:
+            return [(path.name, path.stat().st_size) for path in sorted(tracking.glob("*.ranges"))]
+
+        before = state()
+        await self.until(lambda: state() != before, "no new records")
+
+
+@pytest.fixture
+def worker() -> Iterator[ThreadWorker]:
+    worker = ThreadWorker("host", threads=2)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, worker: ThreadWorker) -> AsyncIterator[SimulatedBench]:
+    bed = make_bed(tmp_path)
+    disks = [make_disk(tmp_path / f"{name}.vhdx", {MIB: name.encode() * 512}) for name in "ab"]
+    machine = bed.machine("web", disks=disks)
+    bench = SimulatedBench(bed, machine, worker, SystemClock(), SystemProcesses())
+    yield bench
+    for folder, found in bed.host.machines():
+        await bench.hypervisor.power_off(found.description.machine_id)
+        assert not folder.is_running()
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+async def test_the_driver_keeps_its_promise(promise: Promise, bench: SimulatedBench) -> None:
+    await promise(bench)
+
+
+def chain_of(paths: Iterable[Path]) -> Chain:
+    with ExitStack() as stack:
+        chain = read_chain([stack.enter_context(open_disk(FILES, path)) for path in paths])
+    assert chain is not None
+    return chain
+
+
+def disks_in(folder: Path, description: MachineDescription) -> list[Path]:
+    return [folder / f"{disk.disk_id}.vhdx" for disk in description.disks]
+
+
+def view_folder(bench: SimulatedBench, view: View) -> Path:
+    return bench.machine.views_path / view.view_id
+
+
+async def test_views_of_a_writing_guest_are_whole_and_their_differences_are_tracked(
+    bench: SimulatedBench,
+) -> None:
+    await bench.start_workload()
+    hypervisor = bench.hypervisor
+    first = await hypervisor.freeze(bench.machine_id, TAG)
+    older = await content(hypervisor, first)
+    oldest = chain_of(disks_in(view_folder(bench, first), first.description))
+    mark = await hypervisor.keep(first)
+    newest = oldest.newest
+    for _ in range(4):
+        await bench.new_records()
+        view = await hypervisor.freeze(bench.machine_id, TAG)
+        newer = await content(hypervisor, view)
+        changed = await hypervisor.changed_ranges(view, mark)
+        for old, new, ranges in zip(older, newer, changed.values(), strict=True):
+            for offset, length in Extents.whole(len(new)).subtract(ranges):
+                assert old[offset : offset + length] == new[offset : offset + length]
+        chain = chain_of(disks_in(view_folder(bench, view), view.description))
+        assert chain.newest > newest
+        # The guest has gone on meanwhile, and the view has not.
+        await bench.new_records()
+        assert await content(hypervisor, view) == newer
+        newest, older = chain.newest, newer
+        mark = await hypervisor.keep(view)
+    assert (await hypervisor.guest_health(bench.machine_id)).is_healthy
+
+
+async def test_a_killed_guest_leaves_a_whole_chain_that_the_next_continues(
+    bench: SimulatedBench,
+) -> None:
+    await bench.start_workload()
+    newest = 0
+    for _ in range(3):
+        # The log comes before the data: a second entry shows that the first burst was written.
+        await bench.new_records()
+        await bench.new_records()
+        os.kill(bench.guest_process(), signal.SIGKILL)
+        await bench.until(lambda: not bench.processes.is_alive(bench.guest_process()), "alive")
+        assert not bench.machine.is_running()
+        chain = chain_of([live_disk(bench.machine, index) for index in range(2)])
+        assert chain.newest > newest
+        health = await bench.start_workload()
+        assert (health.is_healthy, health.records) == (True, chain.verified), health.summary
+        newest = chain.newest
+
+
+async def test_a_guest_outlives_the_agent_and_is_ended_by_the_next(bench: SimulatedBench) -> None:
+    await bench.start_workload()
+    process_id = bench.guest_process()
+    # A restarted agent is no parent of the guest and knows only what is on disk.
+    stranger = SimulatedHypervisor(
+        FILES, bench.worker, bench.clock, SystemRandomness(), SystemProcesses(), bench.bed.host.root
+    )
+    (machine,) = (await stranger.inventory()).machines
+    assert machine.is_running
+    await stranger.start(bench.machine_id)
+    assert bench.guest_process() == process_id
+    await stranger.power_off(bench.machine_id)
+    assert not bench.machine.is_running()
+    assert not bench.processes.is_alive(process_id)
+
+
+async def test_a_recovered_machine_verifies_the_records_of_its_point(bench: SimulatedBench) -> None:
+    await bench.start_workload()
+    await bench.new_records()
+    hypervisor = bench.restarted(keep_views=1)
+    view = await hypervisor.freeze(bench.machine_id, TAG)
+    await hypervisor.keep(view)
+    kept = bench.bed.host.root / "kept-views" / "web" / view.view_id
+    paths = {disk.disk_id: kept / f"{disk.disk_id}.vhdx" for disk in view.description.disks}
+    expected = chain_of(disks_in(kept, view.description))
+    machine_id = await hypervisor.define_machine(
+        MachineDefinition(TAG, "web - test", view.description, paths, {})
+    )
+    await hypervisor.start(machine_id)
+    await bench.wait_for_answer(machine_id)
+    health = await hypervisor.guest_health(machine_id)
+    assert (health.is_healthy, health.records) == (True, expected.verified)
+    assert expected.verified > 0
+    assert chain_of(disks_in(kept, view.description)) == expected
+
+
+async def test_a_recovered_machine_with_disks_of_two_instants_is_unhealthy(
+    bench: SimulatedBench,
+) -> None:
+    await bench.start_workload()
+    hypervisor = bench.hypervisor
+    older = await hypervisor.freeze(bench.machine_id, TAG)
+    await bench.new_records()
+    newer = await hypervisor.freeze(bench.machine_id, TAG)
+    first, second = (disk.disk_id for disk in older.description.disks)
+    paths = {
+        first: view_folder(bench, older) / f"{first}.vhdx",
+        second: view_folder(bench, newer) / f"{second}.vhdx",
+    }
+    machine_id = await hypervisor.define_machine(
+        MachineDefinition(TAG, "web - test", older.description, paths, {})
+    )
+    await hypervisor.start(machine_id)
+    await bench.wait_for_answer(machine_id)
+    health = await hypervisor.guest_health(machine_id)
+    assert not health.is_healthy
+    assert "record" in health.summary

@@ -1,0 +1,250 @@
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agent.hypervisor.interface import GuestHealth, HypervisorError
+from agent.hypervisor.simulated import power, state
+from agent.hypervisor.simulated.machine_folder import MachineFolder
+from agent.hypervisor.simulated.power import Power
+from agent.hypervisor.simulated.state import GuestFile, PowerFile
+from replikera.ports.processes import Completed
+from replikera.system.files import SystemFiles
+from tests.support.simulated_host import Bed, InlineWorker
+
+PID = 4_000_000
+FILES = SystemFiles()
+
+
+class ScriptedProcesses:
+    """A process table in which starting a guest takes its lock, as far as the test lets it."""
+
+    def __init__(self) -> None:
+        self.started: list[list[str]] = []
+        self.signals: list[str] = []
+        self.alive: set[int] = set()
+        self.held = ExitStack()
+        self.comes_up = True
+        self.obeys = {"terminate", "kill"}
+        self.before_claim: Callable[[], None] = lambda: None
+
+    async def run(
+        self, arguments: Sequence[str], *, standard_input: bytes = b"", timeout: float
+    ) -> Completed:
+        raise NotImplementedError
+
+    def start_detached(
+        self,
+        arguments: Sequence[str],
+        *,
+        output: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        self.started.append(list(arguments))
+        if self.comes_up:
+            self.alive.add(PID)
+        return PID
+
+    def come_up(self, machine: MachineFolder) -> bool:
+        """Do what the started guest does at first: take the lock, then ask whether it may run."""
+        start_id = self.started[-1][self.started[-1].index("--start-id") + 1]
+        self.held.enter_context(FILES.lock(machine.guest_lock))
+        self.alive.add(PID)
+        return power.claim(machine, start_id, PID)
+
+    def terminate(self, process_id: int) -> None:
+        self._end("terminate", process_id)
+
+    def kill(self, process_id: int) -> None:
+        self._end("kill", process_id)
+
+    def _end(self, how: str, process_id: int) -> None:
+        self.signals.append(f"{how} {process_id}")
+        if how in self.obeys:
+            self.alive.discard(process_id)
+            self.held.close()
+
+    def is_alive(self, process_id: int) -> bool:
+        return process_id in self.alive
+
+
+class Clock:
+    """Sleeping lets the guest come up."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self.while_sleeping: Callable[[], object] = lambda: None
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        self.elapsed += seconds
+        self.while_sleeping()
+
+
+class Bench:
+    """A machine and its power switch."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self.machine = bed.machine()
+        self.processes = ScriptedProcesses()
+        self.clock = Clock()
+        self.switch = Power(InlineWorker(), self.clock, self.processes, bed.effects)  # type: ignore[arg-type]  # nobody asks for the date
+
+    def effects(self) -> list[str]:
+        log = self.bed.host.root / "effects.log"
+        return [json.loads(line)["effect"] for line in log.read_text().splitlines()]
+
+    async def start(self) -> None:
+        self.clock.while_sleeping = self.comes_up_once
+        await self.switch.start(self.machine)
+
+    def comes_up_once(self) -> None:
+        self.clock.while_sleeping = lambda: None
+        assert self.processes.come_up(self.machine)
+
+
+@pytest.fixture
+def bench(bed: Bed) -> Bench:
+    return Bench(bed)
+
+
+async def test_a_start_returns_when_the_guest_lives(bench: Bench) -> None:
+    await bench.start()
+    assert bench.machine.is_running()
+    assert power.is_claimed(bench.machine)
+    assert bench.processes.started[0][1:4] == [
+        "-m",
+        "agent.hypervisor.simulated.guest",
+        str(bench.machine.path),
+    ]
+    assert "--workload" not in bench.processes.started[0]
+    assert bench.effects() == ["machine-started"]
+    await bench.switch.power_off(bench.machine)
+
+
+async def test_starting_twice_is_starting_once(bench: Bench) -> None:
+    await bench.start()
+    await bench.switch.start(bench.machine, has_workload=True)
+    assert len(bench.processes.started) == 1
+    assert bench.effects() == ["machine-started"]
+    await bench.switch.power_off(bench.machine)
+
+
+async def test_a_guest_of_an_earlier_start_may_not_run(bench: Bench) -> None:
+    # The agent is killed after it started the guest, and starts again before that guest is up.
+    bench.clock.while_sleeping = lambda: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        await bench.switch.start(bench.machine)
+    early = bench.processes.started[0][-1]
+    await bench.start()
+    assert not power.claim(bench.machine, early, PID + 1)
+    guest = power.read_guest(bench.machine)
+    assert guest is not None
+    assert guest.process_id == PID
+    await bench.switch.power_off(bench.machine)
+
+
+async def test_a_guest_that_comes_after_the_power_off_may_not_run(bench: Bench) -> None:
+    await bench.start()
+    await bench.switch.power_off(bench.machine)
+    assert not bench.processes.come_up(bench.machine)
+    bench.processes.held.close()
+
+
+async def test_a_guest_that_ends_at_once_is_a_failure_with_a_log_to_read(bench: Bench) -> None:
+    bench.processes.comes_up = False
+    with pytest.raises(HypervisorError, match="guest.log") as caught:
+        await bench.switch.start(bench.machine)
+    assert caught.value.code == "start-failed"
+
+
+async def test_a_guest_that_never_comes_is_waited_for_with_a_bound(bench: Bench) -> None:
+    with pytest.raises(HypervisorError, match="did not come up"):
+        await bench.switch.start(bench.machine)
+    assert power.START_S < bench.clock.elapsed < power.START_S + 1
+
+
+async def test_a_start_that_another_replaced_is_no_failure(bench: Bench) -> None:
+    bench.processes.comes_up = False
+
+    def another_start() -> None:
+        state.POWER.save(FILES, bench.machine.path / "power.json", PowerFile("other"))
+        bench.processes.started.append(["--start-id", "other"])
+        bench.clock.while_sleeping = bench.comes_up_once
+
+    bench.clock.while_sleeping = another_start
+    bench.processes.alive.add(PID)
+    await bench.switch.start(bench.machine)
+    assert power.is_claimed(bench.machine)
+    await bench.switch.power_off(bench.machine)
+
+
+async def test_power_off_asks_first(bench: Bench) -> None:
+    await bench.start()
+    await bench.switch.power_off(bench.machine)
+    assert bench.processes.signals == [f"terminate {PID}"]
+    assert not bench.machine.is_running()
+    assert bench.effects() == ["machine-started", "machine-powered-off"]
+
+
+async def test_power_off_kills_what_does_not_listen(bench: Bench) -> None:
+    await bench.start()
+    bench.processes.obeys = {"kill"}
+    await bench.switch.power_off(bench.machine)
+    assert bench.processes.signals == [f"terminate {PID}", f"kill {PID}"]
+    assert power.TERMINATION_S < bench.clock.elapsed < power.TERMINATION_S + 1
+
+
+async def test_power_off_says_so_when_nothing_helps(bench: Bench) -> None:
+    await bench.start()
+    bench.processes.obeys = set()
+    with pytest.raises(HypervisorError, match="by hand") as caught:
+        await bench.switch.power_off(bench.machine)
+    assert caught.value.code == "power-off-failed"
+    bench.processes.held.close()
+
+
+async def test_powering_off_a_stopped_machine_signals_nobody(bench: Bench) -> None:
+    # guest.json is a leftover, and its process id may be anybody's by now.
+    power.write_guest(bench.machine, GuestFile("old", PID, True, True, "", 0))
+    bench.processes.alive.add(PID)
+    await bench.switch.power_off(bench.machine)
+    await bench.switch.power_off(bench.machine)
+    assert bench.processes.signals == []
+    assert not (bench.bed.host.root / "effects.log").exists()
+
+
+async def test_a_leftover_of_the_last_guest_is_not_signalled_for_the_next(bench: Bench) -> None:
+    power.write_guest(bench.machine, GuestFile("old", PID + 7, True, True, "", 0))
+    bench.clock.while_sleeping = lambda: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        await bench.switch.start(bench.machine)
+    bench.processes.held.enter_context(FILES.lock(bench.machine.guest_lock))
+    start_id = bench.processes.started[0][-1]
+
+    def ends_by_itself() -> None:
+        assert not power.claim(bench.machine, start_id, PID)
+        bench.processes.held.close()
+
+    bench.clock.while_sleeping = ends_by_itself
+    await bench.switch.power_off(bench.machine)
+    assert bench.processes.signals == []
+
+
+async def test_health_is_believed_of_the_present_start_only(bench: Bench) -> None:
+    power.write_guest(bench.machine, GuestFile("old", PID, True, True, "fine", 7))
+    assert power.health(bench.machine) == GuestHealth(False, False, "web is not running.", 0)
+    with FILES.lock(bench.machine.guest_lock):
+        assert not power.health(bench.machine).is_answering
+    await bench.start()
+    assert not power.health(bench.machine).is_answering
+    wanted = power.read_power(bench.machine).start_id
+    power.write_guest(bench.machine, GuestFile(wanted, PID, True, True, "fine", 7))
+    assert power.health(bench.machine) == GuestHealth(True, True, "fine", 7)
+    await bench.switch.power_off(bench.machine)
+    assert power.health(bench.machine) == GuestHealth(False, False, "web is not running.", 0)
