@@ -1,0 +1,1 @@
+"""The primary side of a protection: views become segments, segments reach the target, acknowledgements move marks."""

@@ -1,0 +1,224 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.hypervisor.interface import HypervisorError
+from agent.source import replicators as module
+from agent.source.budget import ReadAheadBudget
+from agent.source.errors import AssignmentError, StateFileError
+from agent.source.replicator import SourceHost
+from agent.source.replicators import Replicators
+from agent.source.state import Assignment, StateFolder
+from agent.source.status import ReplicationState, ReplicationStatus
+from replikera.ports.streams import MessageStream
+from replikera.system.files import SystemFiles
+from replikera.wire.v1 import replication_pb2 as wire
+from tests.support.fake_hypervisor import MACHINE_ID, FakeHypervisor, describe
+from tests.support.fake_target import FakeTarget
+from tests.support.memory_stream import MemoryDialler
+from tests.support.seeded_randomness import SeededRandomness
+from tests.support.virtual_clock import InlineWorker, VirtualClock
+
+GENERATION = "22222222-2222-4222-8222-222222222222"
+
+
+def assignment(number: int, machine_id: str = MACHINE_ID) -> Assignment:
+    return Assignment(
+        f"{number:08d}-1111-4111-8111-111111111111",
+        1,
+        GENERATION,
+        machine_id,
+        "target-host",
+        "b:1",
+        timedelta(seconds=30),
+    )
+
+
+class Rig:
+    def __init__(self, folder: Path) -> None:
+        self.clock = VirtualClock()
+        self.targets: dict[str, FakeTarget] = {}
+        self.states = StateFolder(SystemFiles(), folder / "protections")
+        self.changed = asyncio.Event()
+        self.seen: list[ReplicationStatus] = []
+        self.hypervisor = FakeHypervisor(self.clock, describe({"disk-a": 65536}))
+
+    def host(self, group: asyncio.TaskGroup) -> SourceHost:
+        return SourceHost(
+            hypervisor=self.hypervisor,
+            dialler=MemoryDialler(group, self._serve),
+            worker=InlineWorker(),
+            clock=self.clock,
+            randomness=SeededRandomness(1),
+            budget=ReadAheadBudget(),
+            folder=self.states,
+            observer=self._observe,
+        )
+
+    async def _serve(self, stream: MessageStream) -> None:
+        first = await stream.receive()
+        name = wire.ReplicateRequest.FromString(first).open.protection_id
+        target = self.targets.setdefault(name, FakeTarget())
+        await target.serve(_Pushed(stream, first))
+
+    def _observe(self, status: ReplicationStatus) -> None:
+        self.seen.append(status)
+        self.changed.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Replicators]:
+        async with asyncio.TaskGroup() as group:
+            replicators = Replicators(self.host(group))
+            running = group.create_task(replicators.run())
+            try:
+                yield replicators
+            finally:
+                running.cancel()
+
+    async def until(self, is_reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not is_reached():
+                self.changed.clear()
+                await self.changed.wait()
+
+    def sequence(self, number: int) -> int:
+        state = self.states.load(assignment(number).protection_id)
+        return state.head.sequence if state else -1
+
+
+class _Pushed:
+    """A stream whose first message was read already."""
+
+    def __init__(self, stream: MessageStream, first: bytes) -> None:
+        self._stream = stream
+        self._first: bytes | None = first
+        self.peer = stream.peer
+
+    async def send(self, message: bytes) -> None:
+        await self._stream.send(message)
+
+    async def receive(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return await self._stream.receive()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+async def test_a_protection_joins_while_others_run(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        await replicators.start(assignment(2))
+        await rig.until(lambda: rig.sequence(2) >= 1)
+        assert len(replicators.statuses()) == 2
+
+
+async def test_protections_go_on_after_a_restart(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+    reached = rig.sequence(1)
+    async with rig.running():
+        await rig.until(lambda: rig.sequence(1) > reached)
+
+
+async def test_a_start_before_the_run_is_durable_and_runs_once(rig: Rig) -> None:
+    async with asyncio.TaskGroup() as group:
+        replicators = Replicators(rig.host(group))
+        await replicators.start(assignment(1))
+        assert rig.sequence(1) == 0
+        running = group.create_task(replicators.run())
+        await rig.until(lambda: rig.sequence(1) >= 2)
+        assert len(replicators.statuses()) == 1
+        running.cancel()
+
+
+async def test_the_same_order_again_changes_nothing(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        await replicators.start(assignment(1))
+        assert rig.sequence(1) >= 1
+        assert len(replicators.statuses()) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"machine_id": "other"}, {"epoch": 2}, {"target_host_id": "other"}]
+)
+async def test_another_order_for_the_same_protection_is_refused(
+    rig: Rig, change: dict[str, object]
+) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        with pytest.raises(AssignmentError) as raised:
+            await replicators.start(replace(assignment(1), **change))  # type: ignore[arg-type]  # by name
+        assert raised.value.failure.code == "already-replicating"
+
+
+async def test_a_malformed_order_leaves_nothing(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        with pytest.raises(AssignmentError):
+            await replicators.start(replace(assignment(1), protection_id="../x"))
+        assert replicators.statuses() == ()
+    assert rig.states.protection_ids() == []
+
+
+async def test_there_is_a_limit_to_protections(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PROTECTIONS", 1)
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        with pytest.raises(AssignmentError) as raised:
+            await replicators.start(assignment(2))
+        assert raised.value.failure.code == "too-many-protections"
+        await replicators.start(assignment(1))
+
+
+async def test_one_that_fails_does_not_disturb_the_others(rig: Rig) -> None:
+    rig.hypervisor.failures["views"] = [RuntimeError("driver bug")] * 3
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1, machine_id="gone"))
+        await replicators.start(assignment(2))
+        await rig.until(lambda: rig.sequence(2) >= 3)
+        gone, healthy = sorted(replicators.statuses(), key=lambda status: status.protection_id)
+    assert gone.acknowledged_sequence == 0
+    assert healthy.acknowledged_sequence >= 3
+    codes = {status.failure.code for status in rig.seen if status.failure}
+    assert codes == {"internal-error", "unknown-machine"}
+
+
+async def test_a_damaged_state_file_stops_its_protection_only(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await replicators.start(assignment(2))
+        await rig.until(lambda: min(rig.sequence(1), rig.sequence(2)) >= 1)
+    damaged = rig.states._path(assignment(1).protection_id)
+    damaged.write_bytes(b"{")
+    reached = rig.sequence(2)
+    async with rig.running() as replicators:
+        await rig.until(lambda: rig.sequence(2) > reached)
+        by_id = {status.protection_id: status for status in replicators.statuses()}
+        with pytest.raises(StateFileError):
+            await replicators.start(assignment(1))
+    status = by_id[assignment(1).protection_id]
+    assert status.state is ReplicationState.RESYNC_REQUIRED
+    assert status.failure is not None
+    assert str(damaged) in status.failure.cause
+    assert damaged.read_bytes() == b"{"
+
+
+async def test_a_hypervisor_error_is_one_protection_s_status(rig: Rig) -> None:
+    rig.hypervisor.failures["freeze"] = [HypervisorError("busy", "It moves.", "Wait.")]
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+    assert "busy" in {status.failure.code for status in rig.seen if status.failure}
