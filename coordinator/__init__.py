@@ -1,0 +1,4 @@
+"""The vault: registers hosts, keeps policies and protections, runs jobs. Never sees a block of data.
+
+Part of one application: install it in a virtual environment of its own, never beside other distributions.
+"""

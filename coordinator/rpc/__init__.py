@@ -1,0 +1,1 @@
+"""What hosts talk to: enrolment, and the host session. Protobuf ends here."""

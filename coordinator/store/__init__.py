@@ -1,0 +1,1 @@
+"""What the vault remembers: one database, one writer, one transaction a decision."""

@@ -1,0 +1,162 @@
+"""What one host is told to do, and how it ended. An order may arrive twice; the second time changes nothing."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from coordinator.domain.aggregates import Aggregate
+from coordinator.domain.identifiers import (
+    Generation,
+    HostId,
+    JobId,
+    MachineId,
+    OrderId,
+    ProtectionId,
+    RehearsalId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptReplica:
+    """To the target: keep a replica of this machine, written by that source host alone."""
+
+    protection_id: ProtectionId
+    epoch_number: int
+    generation: Generation
+    source_host_id: HostId
+    machine_id: MachineId
+    machine_name: str
+    retention: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class StartReplication:
+    """To the source: replicate this machine to that target host until told otherwise."""
+
+    protection_id: ProtectionId
+    epoch_number: int
+    generation: Generation
+    machine_id: MachineId
+    target_host_id: HostId
+    target_address: str
+    copy_frequency: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class NicConnection:
+    """An adapter and its network; an empty one leaves the adapter disconnected."""
+
+    nic_id: str
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartRehearsal:
+    """To the target: recover one point beside the replica, isolated, and start it."""
+
+    rehearsal_id: RehearsalId
+    protection_id: ProtectionId
+    generation: Generation
+    sequence: int
+    machine_name: str
+    nics: tuple[NicConnection, ...]
+    guest_timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUpRehearsal:
+    """To the target: remove everything the rehearsal made and prove it by inventory."""
+
+    rehearsal_id: RehearsalId
+    protection_id: ProtectionId
+
+
+Action: TypeAlias = AcceptReplica | StartReplication | StartRehearsal | CleanUpRehearsal
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, and what to do: shown to operators as it stands."""
+
+    code: str
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Carried out and read back; there is nothing more to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredDisk:
+    """A disk of a recovered machine."""
+
+    disk_id: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How long one step took, in seconds."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuestReport:
+    """What the guest of a recovered machine says of itself."""
+
+    is_healthy: bool
+    summary: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalStarted:
+    """The recovered machine runs; adapters as the hypervisor showed them before power-on."""
+
+    machine_id: MachineId
+    disks: tuple[RecoveredDisk, ...]
+    steps: tuple[Measurement, ...]
+    guest: GuestReport | None
+    nics: tuple[NicConnection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalCleanedUp:
+    """Nothing of the rehearsal is left; what was removed, by name."""
+
+    removed: tuple[str, ...]
+
+
+Outcome: TypeAlias = Done | Failure | RehearsalStarted | RehearsalCleanedUp
+
+
+@dataclass(frozen=True, slots=True)
+class Order(Aggregate):
+    """An order to one host. It is delivered again and again until it has an outcome."""
+
+    id: OrderId
+    job_id: JobId
+    host_id: HostId
+    issued_at: datetime
+    action: Action
+    outcome: Outcome | None = None
+    finished_at: datetime | None = None
+
+    def finished(self, outcome: Outcome, now: datetime) -> "Order":
+        """Return the order with the outcome that its host reported."""
+        return replace(self, outcome=outcome, finished_at=now)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderProgress:
+    """How far a host is with an order; soft state."""
+
+    order_id: OrderId
+    step: str
+    done_bytes: int
+    total_bytes: int

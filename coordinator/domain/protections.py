@@ -1,0 +1,249 @@
+r"""Protections: one machine's replication from one host to another.
+
+    enabling -> initial-replication -> protected
+     |  ^ \____________|____________________|______-> resync-required
+     v  |
+    failed, until it is enabled again towards the same target
+
+A protection is `protected` only once its target reported a sealed point of its generation. Nothing leads out of
+`resync-required` by itself: what is not known to be equal never becomes healthy. The target's report of the first point
+may overtake the source's outcome; whichever comes second completes the step.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from coordinator.domain import jobs
+from coordinator.domain.aggregates import Aggregate
+from coordinator.domain.decisions import NOTHING, Decision
+from coordinator.domain.errors import ForbiddenError, InvalidValueError, RefusedError
+from coordinator.domain.events import Event, EventKind
+from coordinator.domain.hosts import Host
+from coordinator.domain.identifiers import (
+    Generation,
+    HostId,
+    JobId,
+    MachineId,
+    OrderId,
+    PolicyId,
+    ProtectionId,
+)
+from coordinator.domain.inventory import Machine
+from coordinator.domain.jobs import Job, JobKind, JobState
+from coordinator.domain.orders import AcceptReplica, Failure, Order, StartReplication
+from coordinator.domain.policies import Policy
+
+TASKS = ("accept replica at target", "start replication at source", "initial replication")
+
+
+class ProtectionState(StrEnum):
+    """Where a protection is."""
+
+    ENABLING = "enabling"
+    INITIAL_REPLICATION = "initial-replication"
+    PROTECTED = "protected"
+    RESYNC_REQUIRED = "resync-required"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Protection(Aggregate):
+    """One machine's replication. `job_id` is the job that enables it; (`epoch_number`, `generation`) is its epoch."""
+
+    id: ProtectionId
+    machine_id: MachineId
+    machine_name: str
+    source_host_id: HostId
+    target_host_id: HostId
+    policy_id: PolicyId
+    state: ProtectionState
+    epoch_number: int
+    generation: Generation
+    job_id: JobId
+    created_at: datetime
+    cause: str | None = None
+    remedy: str | None = None
+
+    def check_source(self, host_id: HostId) -> None:
+        """Refuse a host that is not the source."""
+        if host_id != self.source_host_id:
+            raise self._not_yours(host_id, "source")
+
+    def check_target(self, host_id: HostId) -> None:
+        """Refuse a host that is not the target."""
+        if host_id != self.target_host_id:
+            raise self._not_yours(host_id, "target")
+
+    def replica_accepted(
+        self, job: Job, target: Host, policy: Policy, order_id: OrderId, now: datetime
+    ) -> Decision:
+        """Decide that the source starts, because the target is ready."""
+        action = StartReplication(
+            self.id,
+            self.epoch_number,
+            self.generation,
+            self.machine_id,
+            self.target_host_id,
+            target.replication_address,
+            policy.copy_frequency,
+        )
+        order = Order(order_id, job.id, self.source_host_id, now, action)
+        event = Event(now, EventKind.REPLICA_ACCEPTED, self.id, f"by {target.name}")
+        return Decision((job.task_done(now),), (order,), (event,))
+
+    def replication_started(self, job: Job, now: datetime, *, has_point: bool) -> Decision:
+        """Decide that initial replication runs, or has ended when the target has a point already."""
+        started = replace(self, state=ProtectionState.INITIAL_REPLICATION)
+        job = job.task_done(now)
+        event = Event(now, EventKind.REPLICATION_STARTED, self.id)
+        decision = Decision((started, job), (), (event,))
+        return decision + started.point_sealed(job, now) if has_point else decision
+
+    def point_sealed(self, job: Job, now: datetime) -> Decision:
+        """Decide what a sealed point of this generation means: the first one ends initial replication."""
+        if self.state is not ProtectionState.INITIAL_REPLICATION:
+            return NOTHING
+        protected = replace(self, state=ProtectionState.PROTECTED, cause=None, remedy=None)
+        event = Event(now, EventKind.MACHINE_PROTECTED, self.id, self.machine_name)
+        return Decision((protected, job.task_done(now)), (), (event,))
+
+    def failed(self, job: Job, failure: Failure, now: datetime) -> Decision:
+        """Decide that the machine could not be protected."""
+        lost = replace(
+            self, state=ProtectionState.FAILED, cause=failure.cause, remedy=failure.remedy
+        )
+        event = Event(now, EventKind.PROTECTION_FAILED, self.id, f"{failure.code}: {failure.cause}")
+        return Decision((lost, job.failed(failure, now)), (), (event,))
+
+    def resync_required(self, job: Job, failure: Failure, now: datetime) -> Decision:
+        """Decide that both sides are not known to be equal any more; older points stay."""
+        if self.state in (ProtectionState.RESYNC_REQUIRED, ProtectionState.FAILED):
+            return NOTHING
+        doubtful = replace(
+            self, state=ProtectionState.RESYNC_REQUIRED, cause=failure.cause, remedy=failure.remedy
+        )
+        event = Event(now, EventKind.RESYNC_REQUIRED, self.id, f"{failure.code}: {failure.cause}")
+        decision = Decision((doubtful,), (), (event,))
+        if job.state is JobState.RUNNING:
+            decision += Decision((job.failed(failure, now),))
+        return decision
+
+    def _not_yours(self, host_id: HostId, side: str) -> ForbiddenError:
+        return ForbiddenError(
+            "not-your-protection",
+            f"Host {host_id} is not the {side} of protection {self.id}.",
+            "Nothing was changed. If this host's certificate may have been copied, "
+            "register it anew.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EnableRequest:
+    """What an operator asks to protect, and the protection that the machine has already."""
+
+    machine: Machine
+    source: Host
+    target: Host
+    policy: Policy
+    existing: Protection | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnableIds:
+    """Ids for what enabling creates."""
+
+    protection: ProtectionId
+    generation: Generation
+    job: JobId
+    order: OrderId
+
+
+def enable(request: EnableRequest, ids: EnableIds, now: datetime) -> tuple[Job, Decision]:
+    """Decide that a machine is protected from now on, beginning with an order to its target."""
+    _check_hosts(request)
+    request.policy.check_source(request.source)
+    protection = _begin(request, ids, now)
+    job = jobs.start(
+        ids.job,
+        JobKind.ENABLE_PROTECTION,
+        protection.machine_name,
+        TASKS,
+        now,
+        protection_id=protection.id,
+    )
+    action = AcceptReplica(
+        protection.id,
+        protection.epoch_number,
+        protection.generation,
+        protection.source_host_id,
+        protection.machine_id,
+        protection.machine_name,
+        request.policy.retention,
+    )
+    order = Order(ids.order, job.id, protection.target_host_id, now, action)
+    detail = f"{request.machine.name} from {request.source.name} to {request.target.name}"
+    event = Event(now, EventKind.PROTECTION_ENABLING, protection.id, detail)
+    return job, Decision((protection, job), (order,), (event,))
+
+
+def _check_hosts(request: EnableRequest) -> None:
+    if request.source.id == request.target.id:
+        raise InvalidValueError(
+            "same-host",
+            f"Machine {request.machine.name} runs on host {request.target.name} itself.",
+            "Name a host of the other site as its target.",
+            field="target_host",
+        )
+    if not request.target.replication_address:
+        raise RefusedError(
+            "target-never-connected",
+            f"Host {request.target.name} has never told where its replication listener is.",
+            "Start its agent and try again.",
+        )
+
+
+def _begin(request: EnableRequest, ids: EnableIds, now: datetime) -> Protection:
+    if request.existing is not None:
+        return _begin_again(request, request.existing, ids)
+    return Protection(
+        ids.protection,
+        request.machine.id,
+        request.machine.name,
+        request.source.id,
+        request.target.id,
+        request.policy.id,
+        ProtectionState.ENABLING,
+        1,
+        ids.generation,
+        ids.job,
+        now,
+    )
+
+
+def _begin_again(request: EnableRequest, existing: Protection, ids: EnableIds) -> Protection:
+    """Retry a failed attempt under its own ids: both hosts recognise what they may have done already."""
+    if existing.state is not ProtectionState.FAILED:
+        raise RefusedError(
+            "already-protected",
+            f"Machine {request.machine.name} is protected already (state {existing.state}).",
+            "See it with: replikera protection show.",
+        )
+    is_same = (existing.source_host_id, existing.target_host_id) == (
+        request.source.id,
+        request.target.id,
+    )
+    if not is_same:
+        raise RefusedError(
+            "failed-towards-another-target",
+            f"Machine {request.machine.name} has a failed protection between other hosts.",
+            "Enable it again between the hosts that were named first.",
+        )
+    return replace(
+        existing,
+        policy_id=request.policy.id,
+        state=ProtectionState.ENABLING,
+        job_id=ids.job,
+        cause=None,
+        remedy=None,
+    )

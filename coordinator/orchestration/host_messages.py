@@ -1,0 +1,125 @@
+"""What follows from what hosts say of themselves and of protections. Each may speak only of its own."""
+
+from coordinator.domain.errors import ForbiddenError, RefusedError
+from coordinator.domain.hosts import HostFacts
+from coordinator.domain.identifiers import HostId, ProtectionId
+from coordinator.domain.inventory import Inventory
+from coordinator.domain.orders import Failure, OrderProgress
+from coordinator.domain.points import PointReport, reconcile
+from coordinator.domain.protections import Protection
+from coordinator.domain.replication import ReplicationReport, ReplicationState
+from coordinator.orchestration.vault import Vault
+from coordinator.store.records import Records, WritableRecords
+
+_UNEXPLAINED = Failure(
+    "resync-required",
+    "The source host asks for a resync without a reason.",
+    "Look at the log of its agent.",
+)
+
+
+async def introduce(vault: Vault, host_id: HostId, facts: HostFacts, control_version: int) -> int:
+    """Keep what a host says at the start of a session; return the vault's control version.
+
+    Raises `ForbiddenError` for a host that this vault does not know, `RefusedError` where the host obeyed a newer
+    vault than this one.
+    """
+    async with vault.store.write() as records:
+        host = await records.hosts.find(host_id)
+        if host is None:
+            raise ForbiddenError(
+                "host-not-registered",
+                f"Host {host_id} is not registered in vault {vault.record.name}.",
+                "Invite it and join again: replikera host invite.",
+            )
+        own_version = await records.control_version()
+        if control_version > own_version:
+            raise RefusedError(
+                "vault-behind",
+                f"Host {host.name} has obeyed version {control_version} of this vault, "
+                f"which is at {own_version}.",
+                "The vault was restored from an old backup: restore a newer one.",
+            )
+        await records.hosts.save(host.introduced(facts, vault.clock.now()))
+    return own_version
+
+
+async def leave(vault: Vault, host_id: HostId) -> None:
+    """Keep when a host was last seen."""
+    async with vault.store.write() as records:
+        host = await records.hosts.get(host_id)
+        await records.hosts.save(host.seen(vault.clock.now()))
+
+
+async def replace_inventory(vault: Vault, host_id: HostId, inventory: Inventory) -> None:
+    """Keep what a host has now, in place of what it had."""
+    async with vault.store.write() as records:
+        await records.inventories.replace(host_id, inventory)
+
+
+async def receive_points(vault: Vault, host_id: HostId, report: PointReport) -> None:
+    """Store what a target says it holds. Raises `ForbiddenError`, `RefusedError`."""
+    async with vault.store.write() as records:
+        protection = await _protection(records, report.protection_id)
+        protection.check_target(host_id)
+        if report.generation != protection.generation:
+            raise RefusedError(
+                "generation-unknown",
+                f"Points of generation {report.generation} are not of protection {protection.id}.",
+                "Nothing was changed; examine the replica at the target host.",
+            )
+        changes = reconcile(await records.points.known(report), report)
+        await records.points.apply(changes)
+        if changes.added:
+            job = await records.jobs.get(protection.job_id)
+            await records.save(protection.point_sealed(job, vault.clock.now()))
+
+
+async def receive_replication(vault: Vault, host_id: HostId, report: ReplicationReport) -> None:
+    """Keep how a source says its replication goes. Raises `ForbiddenError`."""
+    reports = vault.reports
+    if not reports.is_source(report.protection_id, host_id):
+        async with vault.store.read() as reading:
+            (await _protection(reading, report.protection_id)).check_source(host_id)
+        reports.trust_source(report.protection_id, host_id)
+    if not reports.take(report):
+        return
+    async with vault.store.write() as records:
+        await records.save_report(report)
+        if report.state is ReplicationState.RESYNC_REQUIRED:
+            await _require_resync(vault, records, report)
+    reports.kept(report)
+
+
+async def receive_progress(vault: Vault, host_id: HostId, progress: OrderProgress) -> None:
+    """Keep how far a host is with an order. Raises `ForbiddenError`."""
+    async with vault.store.read() as records:
+        order = await records.orders.find(progress.order_id)
+    if order is None or order.host_id != host_id:
+        raise ForbiddenError(
+            "not-your-order",
+            f"Order {progress.order_id} was not given to host {host_id}.",
+            "Nothing was changed.",
+        )
+    if order.outcome is None:
+        vault.progress.take(order.job_id, progress)
+
+
+async def _require_resync(
+    vault: Vault, records: WritableRecords, report: ReplicationReport
+) -> None:
+    protection = await _protection(records, report.protection_id)
+    job = await records.jobs.get(protection.job_id)
+    failure = report.failure or _UNEXPLAINED
+    await records.save(protection.resync_required(job, failure, vault.clock.now()))
+
+
+async def _protection(records: Records, protection_id: ProtectionId) -> Protection:
+    protection = await records.protections.find(protection_id)
+    if protection is None:
+        raise ForbiddenError(
+            "protection-unknown",
+            f"The vault has no protection {protection_id}.",
+            "If the vault was restored from a backup, restore a newer one.",
+        )
+    return protection

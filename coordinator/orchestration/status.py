@@ -1,0 +1,179 @@
+"""What operators see: stored state joined with what is known at this moment."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from coordinator.domain.health import (
+    Health,
+    HealthLevel,
+    HostPresence,
+    Observation,
+    assess,
+    lag,
+    worst,
+)
+from coordinator.domain.hosts import Host
+from coordinator.domain.identifiers import HostId
+from coordinator.domain.jobs import Job, JobState
+from coordinator.domain.points import RecoveryPoint
+from coordinator.domain.policies import Policy
+from coordinator.domain.protections import Protection, ProtectionState
+from coordinator.domain.rehearsals import Rehearsal
+from coordinator.domain.replication import ReplicationReport
+from coordinator.orchestration.vault import Vault
+from coordinator.store.records import Records
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """A host, and whether it is connected now."""
+
+    host: Host
+    is_connected: bool
+    last_seen_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionStatus:
+    """A protection with everything that is known of it now."""
+
+    protection: Protection
+    source: Host
+    target: Host
+    policy: Policy
+    health: Health
+    newest_point: RecoveryPoint | None
+    lag: timedelta | None
+    report: ReplicationReport | None
+    rehearsal: Rehearsal | None
+
+
+@dataclass(frozen=True, slots=True)
+class VaultStatus:
+    """The whole vault at one moment."""
+
+    now: datetime
+    health: HealthLevel
+    hosts: tuple[HostStatus, ...]
+    protections: tuple[ProtectionStatus, ...]
+    jobs_running: int
+
+
+async def host_statuses(vault: Vault, records: Records) -> tuple[HostStatus, ...]:
+    """Return all hosts by name."""
+    return tuple(_host_status(vault, host) for host in await records.hosts.all())
+
+
+async def protection_statuses(vault: Vault, records: Records) -> tuple[ProtectionStatus, ...]:
+    """Return all protections by the names of their machines."""
+    hosts = {host.id: host for host in await records.hosts.all()}
+    policies = {policy.id: policy for policy in await records.policies.all()}
+    return tuple(
+        [
+            await _status(vault, records, protection, hosts, policies[protection.policy_id])
+            for protection in await records.protections.all()
+        ]
+    )
+
+
+async def protection_status(vault: Vault, records: Records, name: str) -> ProtectionStatus:
+    """Return one protection by its machine's name or by id."""
+    protection = await records.protections.get(name)
+    hosts = {
+        host_id: await records.hosts.get(host_id)
+        for host_id in (protection.source_host_id, protection.target_host_id)
+    }
+    policy = await records.policies.get(protection.policy_id)
+    return await _status(vault, records, protection, hosts, policy)
+
+
+async def vault_status(vault: Vault, records: Records) -> VaultStatus:
+    """Return everything at once."""
+    hosts = await host_statuses(vault, records)
+    protections = await protection_statuses(vault, records)
+    levels = [status.health.level for status in protections]
+    levels += [HealthLevel.HEALTHY if host.is_connected else HealthLevel.WARNING for host in hosts]
+    running = await records.running_jobs()
+    return VaultStatus(vault.clock.now(), worst(levels), hosts, protections, running)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of a long transfer is done, in bytes and bytes a second."""
+
+    done_bytes: int
+    total_bytes: int
+    rate: float
+
+
+def replication_progress(
+    protection: Protection, report: ReplicationReport | None
+) -> Progress | None:
+    """Return how far initial replication is, None where nothing is known or it is over."""
+    is_initial = protection.state in (
+        ProtectionState.ENABLING,
+        ProtectionState.INITIAL_REPLICATION,
+    )
+    if report is None or not is_initial:
+        return None
+    return Progress(report.done_bytes, report.total_bytes, report.rate)
+
+
+def job_progress(vault: Vault, job: Job) -> Progress | None:
+    """Return how far a running job is, None where nothing is known."""
+    if job.state is not JobState.RUNNING:
+        return None
+    progress = vault.progress.get(job.id)
+    if progress is not None:
+        return Progress(progress.done_bytes, progress.total_bytes, 0.0)
+    report = vault.reports.get(job.protection_id) if job.rehearsal_id is None else None
+    return (
+        Progress(report.done_bytes, report.total_bytes, report.rate) if report is not None else None
+    )
+
+
+async def _status(
+    vault: Vault,
+    records: Records,
+    protection: Protection,
+    hosts: dict[HostId, Host],
+    policy: Policy,
+) -> ProtectionStatus:
+    now = vault.clock.now()
+    source, target = hosts[protection.source_host_id], hosts[protection.target_host_id]
+    report = vault.reports.get(protection.id)
+    newest = await records.points.newest(protection)
+    capture = _newest_capture(newest, report)
+    seen = Observation(
+        HostPresence(source.name, vault.presence.is_connected(source.id)),
+        HostPresence(target.name, vault.presence.is_connected(target.id)),
+        policy.copy_frequency,
+        capture,
+        report,
+    )
+    return ProtectionStatus(
+        protection,
+        source,
+        target,
+        policy,
+        assess(protection, seen, now),
+        newest,
+        lag(capture, now),
+        report,
+        await records.last_rehearsal(protection.id),
+    )
+
+
+def _newest_capture(
+    newest: RecoveryPoint | None, report: ReplicationReport | None
+) -> datetime | None:
+    """Return the start of the newest capture that is known to be sealed; either side may be the first to tell."""
+    captures = [newest.capture_started_at] if newest is not None else []
+    if report is not None and report.acknowledged_capture_started_at is not None:
+        captures.append(report.acknowledged_capture_started_at)
+    return max(captures, default=None)
+
+
+def _host_status(vault: Vault, host: Host) -> HostStatus:
+    seen = vault.presence.last_seen_at(host.id) or host.last_seen_at
+    return HostStatus(host, vault.presence.is_connected(host.id), seen)

@@ -1,0 +1,15 @@
+"""Who may call what: one row a method; what has no row is refused."""
+
+from replikera.identity import Role
+
+ENROLMENT = "replikera.wire.v1.EnrolmentService"
+HOST_SESSION = "replikera.wire.v1.HostSessionService"
+
+ANYBODY: frozenset[Role] | None = None
+"""No certificate is asked for."""
+
+PERMISSIONS: dict[tuple[str, str], frozenset[Role] | None] = {
+    (ENROLMENT, "GetTrustRoot"): ANYBODY,
+    (ENROLMENT, "Enrol"): ANYBODY,
+    (HOST_SESSION, "Session"): frozenset({Role.HOST}),
+}

@@ -1,0 +1,317 @@
+"""Protobuf to domain and back; the only place that knows both. What a host sends is checked before it is believed."""
+
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator.domain.errors import InvalidValueError
+from coordinator.domain.hosts import HostFacts
+from coordinator.domain.identifiers import Generation, HostId, MachineId, OrderId, ProtectionId
+from coordinator.domain.inventory import Inventory, Machine, Network
+from coordinator.domain.orders import (
+    AcceptReplica,
+    CleanUpRehearsal,
+    Done,
+    Failure,
+    GuestReport,
+    Measurement,
+    NicConnection,
+    Order,
+    OrderProgress,
+    Outcome,
+    RecoveredDisk,
+    RehearsalCleanedUp,
+    RehearsalStarted,
+    StartRehearsal,
+    StartReplication,
+)
+from coordinator.domain.points import MAX_INTEGER, PointKind, PointReport, RecoveryPoint
+from coordinator.domain.replication import ReplicationReport, ReplicationState
+from replikera.machine import MachineDescriptionError, parse_machine_description
+from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
+
+T = TypeVar("T")
+
+MAX_TEXT = 2_000
+"""Causes, remedies and summaries are shown to people; longer ones are cut."""
+
+MAX_ITEMS = 1_024
+"""Disks, adapters, steps and removed objects of one rehearsal."""
+
+_POINT_KINDS = {
+    types_pb2.POINT_KIND_CRASH_CONSISTENT: PointKind.CRASH_CONSISTENT,
+    types_pb2.POINT_KIND_APPLICATION_CONSISTENT: PointKind.APPLICATION_CONSISTENT,
+    types_pb2.POINT_KIND_NAMED: PointKind.NAMED,
+}
+_STATES = {
+    session_pb2.REPLICATION_STATE_INITIAL: ReplicationState.INITIAL,
+    session_pb2.REPLICATION_STATE_REPLICATING: ReplicationState.REPLICATING,
+    session_pb2.REPLICATION_STATE_WAITING: ReplicationState.WAITING,
+    session_pb2.REPLICATION_STATE_RESYNC_REQUIRED: ReplicationState.RESYNC_REQUIRED,
+}
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Return an aware time as protobuf has it."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def host_facts(message: types_pb2.HostFacts) -> HostFacts:
+    """Return what a host says of itself."""
+    interval = _integer(message.minimum_copy_interval_ms, "minimum_copy_interval_ms")
+    try:
+        minimum = timedelta(milliseconds=interval)
+    except OverflowError as error:
+        raise _invalid("minimum_copy_interval_ms", "is too long") from error
+    return HostFacts(
+        message.cloud,
+        message.hypervisor,
+        message.agent_version,
+        message.replication_address,
+        minimum,
+    )
+
+
+def inventory(host_id: HostId, message: session_pb2.Inventory) -> Inventory:
+    """Return all machines and networks of a host."""
+    return Inventory(
+        tuple(_machine(host_id, machine) for machine in message.machines),
+        tuple(
+            Network(network.name, host_id, network.is_isolated, tuple(network.subnets))
+            for network in message.networks
+        ),
+    )
+
+
+def progress(message: orders_pb2.OrderProgress) -> OrderProgress:
+    """Return how far an order is."""
+    return OrderProgress(
+        OrderId(message.order_id),
+        _text(message.step),
+        _integer(message.done_bytes, "done_bytes"),
+        _integer(message.total_bytes, "total_bytes"),
+    )
+
+
+def outcome(message: orders_pb2.OrderOutcome) -> Outcome:
+    """Return how an order ended."""
+    match message.WhichOneof("result"):
+        case "done":
+            return Done()
+        case "failure":
+            return failure(message.failure)
+        case "rehearsal_started":
+            return _rehearsal_started(message.rehearsal_started)
+        case "rehearsal_cleaned_up":
+            removed = _bounded(message.rehearsal_cleaned_up.removed, "removed")
+            return RehearsalCleanedUp(tuple(_text(name) for name in removed))
+        case None:
+            raise _invalid("outcome", "has no result that this vault knows")
+
+
+def failure(message: types_pb2.Failure) -> Failure:
+    """Return what went wrong."""
+    return Failure(
+        _text(message.code) or "unknown",
+        _text(message.cause) or "The host gave no cause.",
+        _text(message.remedy) or "Look at the log of its agent.",
+    )
+
+
+def replication_report(message: session_pb2.ReplicationReport, now: datetime) -> ReplicationReport:
+    """Return how a source says its replication goes."""
+    state = _STATES.get(message.state)
+    if state is None or not math.isfinite(message.rate):
+        raise _invalid("replication", "has a state or a rate that this vault does not know")
+    acknowledged = message.HasField("acknowledged_capture_started_at")
+    return ReplicationReport(
+        ProtectionId(message.protection_id),
+        state,
+        failure(message.failure) if message.HasField("failure") else None,
+        _integer(message.done_bytes, "done_bytes"),
+        _integer(message.total_bytes, "total_bytes"),
+        message.rate,
+        _moment(message.acknowledged_capture_started_at) if acknowledged else None,
+        _integer(message.acknowledged_sequence, "acknowledged_sequence"),
+        now,
+    )
+
+
+def point_report(message: session_pb2.RecoveryPointReport) -> PointReport:
+    """Return what a target says it holds."""
+    protection_id = ProtectionId(message.protection_id)
+    generation = Generation(message.generation)
+    points = tuple(_point(protection_id, generation, point) for point in message.points)
+    if len({point.sequence for point in points}) != len(points):
+        raise _invalid("points", "has a sequence twice")
+    return PointReport(
+        protection_id,
+        generation,
+        points,
+        tuple(_integer(sequence, "released") for sequence in message.released),
+        message.is_complete,
+        message.number,
+    )
+
+
+def order_message(order: Order) -> orders_pb2.Order:
+    """Return an order as hosts understand it."""
+    message = orders_pb2.Order(
+        order_id=order.id, job_id=order.job_id, issued_at=timestamp(order.issued_at)
+    )
+    match order.action:
+        case AcceptReplica() as action:
+            message.accept_replica.CopyFrom(_accept_replica(action))
+        case StartReplication() as action:
+            message.start_replication.CopyFrom(_start_replication(action))
+        case StartRehearsal() as action:
+            message.start_rehearsal.CopyFrom(_start_rehearsal(action))
+        case CleanUpRehearsal() as action:
+            message.clean_up_rehearsal.rehearsal_id = action.rehearsal_id
+            message.clean_up_rehearsal.protection_id = action.protection_id
+    return message
+
+
+def _accept_replica(action: AcceptReplica) -> orders_pb2.AcceptReplica:
+    return orders_pb2.AcceptReplica(
+        protection_id=action.protection_id,
+        epoch=types_pb2.Epoch(number=action.epoch_number, generation=action.generation),
+        source_host_id=action.source_host_id,
+        machine_id=action.machine_id,
+        machine_name=action.machine_name,
+        retention=_duration(action.retention),
+    )
+
+
+def _start_replication(action: StartReplication) -> orders_pb2.StartReplication:
+    return orders_pb2.StartReplication(
+        protection_id=action.protection_id,
+        epoch=types_pb2.Epoch(number=action.epoch_number, generation=action.generation),
+        machine_id=action.machine_id,
+        target_host_id=action.target_host_id,
+        target_address=action.target_address,
+        copy_frequency=_duration(action.copy_frequency),
+    )
+
+
+def _start_rehearsal(action: StartRehearsal) -> orders_pb2.StartRehearsal:
+    return orders_pb2.StartRehearsal(
+        rehearsal_id=action.rehearsal_id,
+        protection_id=action.protection_id,
+        generation=action.generation,
+        sequence=action.sequence,
+        machine_name=action.machine_name,
+        nics=[
+            orders_pb2.NicConnection(nic_id=nic.nic_id, network=nic.network) for nic in action.nics
+        ],
+        guest_timeout=_duration(action.guest_timeout),
+    )
+
+
+def _machine(host_id: HostId, message: types_pb2.Machine) -> Machine:
+    try:
+        description = parse_machine_description(message.description)
+    except MachineDescriptionError as error:
+        raise _invalid("machines", f"describes {message.name!r} wrongly: {error}") from error
+    if (description.machine_id, description.name) != (message.machine_id, message.name):
+        raise _invalid("machines", f"describes another machine under the name {message.name!r}")
+    return Machine(
+        MachineId(message.machine_id), message.name, host_id, message.is_running, description
+    )
+
+
+def _rehearsal_started(message: orders_pb2.RehearsalStarted) -> RehearsalStarted:
+    return RehearsalStarted(
+        MachineId(_text(message.machine_id)),
+        tuple(
+            RecoveredDisk(_text(disk.disk_id), disk.path[:MAX_TEXT], _integer(disk.size, "size"))
+            for disk in _bounded(message.disks, "disks")
+        ),
+        tuple(
+            Measurement(_text(step.name), _seconds(step.seconds))
+            for step in _bounded(message.steps, "steps")
+        ),
+        _guest(message.guest) if message.HasField("guest") else None,
+        tuple(
+            NicConnection(_text(nic.nic_id), _text(nic.network))
+            for nic in _bounded(message.nics, "nics")
+        ),
+    )
+
+
+def _guest(message: orders_pb2.GuestReport) -> GuestReport:
+    return GuestReport(
+        message.is_healthy, _text(message.summary), _integer(message.records, "records")
+    )
+
+
+def _point(
+    protection_id: ProtectionId, generation: Generation, message: types_pb2.RecoveryPoint
+) -> RecoveryPoint:
+    kind = _POINT_KINDS.get(message.kind)
+    if kind is None or message.generation != generation:
+        raise _invalid("points", f"has point {message.sequence} of an unknown kind or generation")
+    return RecoveryPoint(
+        protection_id,
+        generation,
+        _integer(message.sequence, "sequence"),
+        kind,
+        message.name,
+        _moment(message.capture_started_at),
+        _moment(message.capture_ended_at),
+        _moment(message.sealed_at),
+        _integer(message.payload_bytes, "payload_bytes"),
+        message.chain_digest,
+    )
+
+
+def _moment(message: Timestamp) -> datetime:
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise _invalid("time", "is not a time") from error
+
+
+def _duration(span: timedelta) -> Duration:
+    message = Duration()
+    message.FromTimedelta(span)
+    return message
+
+
+def _integer(value: int, field: str) -> int:
+    if value > MAX_INTEGER:
+        raise _invalid(field, f"is {value}, which nothing can be")
+    return value
+
+
+def _seconds(value: float) -> float:
+    if not math.isfinite(value) or value < 0:
+        raise _invalid("seconds", "is not a duration")
+    return value
+
+
+def _text(value: str) -> str:
+    """Return one printable line: what a host says is shown on operators' terminals."""
+    return "".join(letter if letter.isprintable() else " " for letter in value[:MAX_TEXT]).strip()
+
+
+def _bounded(items: Iterable[T], field: str) -> tuple[T, ...]:
+    found = tuple(items)
+    if len(found) > MAX_ITEMS:
+        raise _invalid(field, f"has {len(found)} items, the limit is {MAX_ITEMS}")
+    return found
+
+
+def _invalid(field: str, what: str) -> InvalidValueError:
+    return InvalidValueError(
+        "invalid-message",
+        f"The host's {field} {what}.",
+        "Update its agent to the version of the vault.",
+        field=field,
+    )

@@ -1,0 +1,52 @@
+"""What hosts last listed: machines and networks."""
+
+from sqlalchemy import delete, insert, or_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from coordinator.domain.identifiers import HostId, MachineId
+from coordinator.domain.inventory import Inventory, Machine, Network
+from coordinator.store import schema
+from coordinator.store.repository import Rows, the_one
+
+
+class Inventories:
+    """Machines and networks of all hosts; each host's are replaced as a whole."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._machines = Rows(connection, schema.machines, Machine)
+        self._networks = Rows(connection, schema.networks, Network)
+
+    async def replace(self, host_id: HostId, inventory: Inventory) -> None:
+        """Keep what the host has now."""
+        for table in (schema.machines, schema.networks):
+            await self._connection.execute(delete(table).where(table.c.host_id == host_id))
+        machines = [self._machines.values(machine) for machine in inventory.machines]
+        if machines:
+            await self._connection.execute(insert(schema.machines), machines)
+        networks = [self._networks.values(network) for network in inventory.networks]
+        if networks:
+            await self._connection.execute(insert(schema.networks), networks)
+
+    async def machine(self, name: str) -> Machine:
+        """Return the machine with that id or name. Raises `UnknownObjectError`, `RefusedError`."""
+        table = schema.machines
+        found = await self._machines.where(or_(table.c.id == name, table.c.name == name), limit=3)
+        return the_one(found, "machine", name)
+
+    async def machine_of(self, host_id: HostId, machine_id: MachineId) -> Machine | None:
+        """Return a machine of one host, None where it is not listed."""
+        table = schema.machines
+        return await self._machines.first(table.c.host_id == host_id, table.c.id == machine_id)
+
+    async def machines(self) -> tuple[Machine, ...]:
+        """Return all machines by name."""
+        return await self._machines.where(order=schema.machines.c.name)
+
+    async def networks(self) -> tuple[Network, ...]:
+        """Return all networks by name."""
+        return await self._networks.where(order=schema.networks.c.name)
+
+    async def networks_of(self, host_id: HostId) -> tuple[Network, ...]:
+        """Return one host's networks."""
+        return await self._networks.where(schema.networks.c.host_id == host_id)

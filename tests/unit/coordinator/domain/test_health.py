@@ -1,0 +1,135 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.domain.health import (
+    Health,
+    HealthLevel,
+    HostPresence,
+    Observation,
+    assess,
+    lag,
+    worst,
+)
+from coordinator.domain.identifiers import ProtectionId
+from coordinator.domain.orders import Failure
+from coordinator.domain.protections import ProtectionState
+from coordinator.domain.replication import ReplicationReport, ReplicationState
+from tests.unit.coordinator.examples import NOW, protection_in
+
+HERE, AWAY = HostPresence("a1", is_connected=True), HostPresence("a1", is_connected=False)
+TROUBLE = ReplicationReport(
+    ProtectionId("p"),
+    ReplicationState.WAITING,
+    Failure("target-away", "The target does not answer.", "Start it."),
+    0,
+    0,
+    0.0,
+    None,
+    0,
+    NOW,
+)
+SEEN = Observation(HERE, HERE, timedelta(seconds=10), NOW - timedelta(seconds=9), None)
+
+
+def level(state: ProtectionState, seen: Observation) -> HealthLevel:
+    return assess(protection_in(state, cause="c", remedy="r"), seen, NOW).level
+
+
+def captured(seconds: float) -> Observation:
+    return replace(SEEN, newest_capture=NOW - timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("state", "seen", "expected"),
+    [
+        (ProtectionState.PROTECTED, SEEN, "healthy"),
+        (ProtectionState.PROTECTED, captured(90), "healthy"),
+        (ProtectionState.PROTECTED, captured(90.5), "critical"),
+        (ProtectionState.PROTECTED, replace(SEEN, report=TROUBLE), "warning"),
+        (ProtectionState.PROTECTED, replace(captured(91), report=TROUBLE), "critical"),
+        (ProtectionState.PROTECTED, replace(SEEN, target=AWAY), "warning"),
+        (ProtectionState.PROTECTED, replace(captured(91), target=AWAY), "critical"),
+        (ProtectionState.PROTECTED, replace(SEEN, source=AWAY), "unknown"),
+        (ProtectionState.PROTECTED, replace(captured(9999), source=AWAY), "unknown"),
+        (ProtectionState.PROTECTED, replace(SEEN, newest_capture=None), "critical"),
+        (ProtectionState.PROTECTED, captured(-5), "healthy"),
+        (ProtectionState.PROTECTED, captured(-6), "unknown"),
+        (ProtectionState.ENABLING, SEEN, "not-applicable"),
+        (ProtectionState.INITIAL_REPLICATION, replace(SEEN, newest_capture=None), "not-applicable"),
+        (ProtectionState.INITIAL_REPLICATION, replace(SEEN, report=TROUBLE), "warning"),
+        (ProtectionState.INITIAL_REPLICATION, replace(SEEN, target=AWAY), "warning"),
+        (ProtectionState.INITIAL_REPLICATION, replace(SEEN, source=AWAY), "unknown"),
+        (ProtectionState.RESYNC_REQUIRED, SEEN, "critical"),
+        (ProtectionState.RESYNC_REQUIRED, replace(SEEN, source=AWAY), "critical"),
+        (ProtectionState.FAILED, SEEN, "critical"),
+    ],
+)
+def test_health_of_what_is_known(state: ProtectionState, seen: Observation, expected: str) -> None:
+    assert level(state, seen) == expected
+
+
+@given(
+    st.sampled_from(list(ProtectionState)),
+    st.booleans(),
+    st.booleans(),
+    st.one_of(st.none(), st.integers(-100, 1000)),
+    st.booleans(),
+)
+def test_healthy_means_seen_recent_and_without_trouble(
+    state: ProtectionState, source: bool, target: bool, age: int | None, trouble: bool
+) -> None:
+    seen = Observation(
+        HostPresence("a1", source),
+        HostPresence("b1", target),
+        timedelta(seconds=10),
+        NOW - timedelta(seconds=age) if age is not None else None,
+        TROUBLE if trouble else None,
+    )
+    health = assess(protection_in(state, cause="c", remedy="r"), seen, NOW)
+    if health.level is HealthLevel.HEALTHY:
+        assert state is ProtectionState.PROTECTED
+        assert source
+        assert target
+        assert not trouble
+        assert age is not None
+        assert -5 <= age <= 90
+    if health.level not in {HealthLevel.HEALTHY, HealthLevel.NOT_APPLICABLE}:
+        assert health.cause
+        assert health.remedy
+
+
+def test_the_cause_of_a_late_point_names_what_the_source_says() -> None:
+    health = assess(
+        protection_in(ProtectionState.PROTECTED), replace(captured(91), report=TROUBLE), NOW
+    )
+    assert health == Health(
+        HealthLevel.CRITICAL,
+        "The newest recovery point is 91 s old. The target does not answer.",
+        "Start it.",
+    )
+
+
+def test_lag_is_unknown_rather_than_too_good() -> None:
+    assert lag(None, NOW) is None
+    assert lag(NOW + timedelta(seconds=6), NOW) is None
+    assert lag(NOW + timedelta(seconds=4), NOW) == timedelta(0)
+    assert lag(NOW - timedelta(seconds=4), NOW) == timedelta(seconds=4)
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ("healthy warning critical unknown", "critical"),
+        ("healthy warning unknown", "warning"),
+        ("healthy unknown not-applicable", "unknown"),
+        ("not-applicable healthy", "healthy"),
+        ("not-applicable", "not-applicable"),
+        ("", "not-applicable"),
+    ],
+)
+def test_a_vault_is_as_well_as_the_worst_of_it(levels: str, expected: str) -> None:
+    assert worst([HealthLevel(word) for word in levels.split()]) == expected

@@ -1,0 +1,186 @@
+from dataclasses import replace
+
+import pytest
+
+from coordinator.domain import rehearsals
+from coordinator.domain.decisions import Decision
+from coordinator.domain.errors import (
+    IllegalTransitionError,
+    InvalidValueError,
+    UnknownObjectError,
+)
+from coordinator.domain.events import EventKind
+from coordinator.domain.identifiers import JobId, MachineId, OrderId, RehearsalId
+from coordinator.domain.jobs import Job, JobState
+from coordinator.domain.orders import (
+    CleanUpRehearsal,
+    Failure,
+    GuestReport,
+    NicConnection,
+    RehearsalCleanedUp,
+    RehearsalStarted,
+    StartRehearsal,
+)
+from coordinator.domain.protections import ProtectionState
+from coordinator.domain.rehearsals import (
+    GUEST_TIMEOUT,
+    MAX_NOTES_LENGTH,
+    Rehearsal,
+    RehearsalIds,
+    RehearsalRequest,
+    RehearsalState,
+)
+from tests.unit.coordinator.examples import LATER, NOW, TARGET, protection_in, recovery_point
+
+IDS = RehearsalIds(RehearsalId("r"), JobId("j"), OrderId("o"))
+PROTECTION = protection_in(ProtectionState.PROTECTED)
+NICS = (NicConnection("nic-0", "bubble"), NicConnection("nic-1", ""))
+REQUEST = RehearsalRequest(PROTECTION, 4, recovery_point(4), NICS, None)
+FAILURE = Failure("no-space", "There is no space.", "Free some.")
+HEALTHY = GuestReport(is_healthy=True, summary="verified", records=3)
+STARTED = RehearsalStarted(MachineId("m"), (), (), HEALTHY, NICS)
+
+
+def parts(decision: Decision) -> tuple[Rehearsal, Job]:
+    (rehearsal,) = (item for item in decision.aggregates if isinstance(item, Rehearsal))
+    (job,) = (item for item in decision.aggregates if isinstance(item, Job))
+    return rehearsal, job
+
+
+def starting() -> tuple[Rehearsal, Job]:
+    _, decision = rehearsals.start(REQUEST, IDS, NOW)
+    return parts(decision)
+
+
+def clean_up(rehearsal: Rehearsal, notes: str = "") -> tuple[Rehearsal, Job, Decision]:
+    _, decision = rehearsal.clean_up(PROTECTION, notes, JobId("j2"), OrderId("o2"), LATER)
+    return *parts(decision), decision
+
+
+def test_a_start_orders_the_target_to_recover_exactly_that_point() -> None:
+    job, decision = rehearsals.start(REQUEST, IDS, NOW)
+    rehearsal, _ = parts(decision)
+    assert (rehearsal.state, rehearsal.machine_name) == (RehearsalState.STARTING, "web - test")
+    (order,) = decision.orders
+    assert (order.host_id, order.job_id) == (TARGET.id, job.id)
+    point = recovery_point(4)
+    assert order.action == StartRehearsal(
+        IDS.rehearsal, PROTECTION.id, point.generation, 4, "web - test", NICS, GUEST_TIMEOUT
+    )
+
+
+@pytest.mark.parametrize("state", list(ProtectionState))
+def test_only_a_machine_that_has_been_protected_is_rehearsed(state: ProtectionState) -> None:
+    request = replace(REQUEST, protection=protection_in(state))
+    if state in {ProtectionState.PROTECTED, ProtectionState.RESYNC_REQUIRED}:
+        assert rehearsals.start(request, IDS, NOW)
+        return
+    with pytest.raises(IllegalTransitionError, match=str(state)):
+        rehearsals.start(request, IDS, NOW)
+
+
+def test_a_second_rehearsal_waits_for_the_clean_up_of_the_first() -> None:
+    with pytest.raises(IllegalTransitionError) as caught:
+        rehearsals.start(replace(REQUEST, unfinished=starting()[0]), IDS, NOW)
+    assert caught.value.code == "test-failover-exists"
+
+
+@pytest.mark.parametrize(("sequence", "said"), [(None, "no recovery point."), (9, "point 9.")])
+def test_a_point_that_is_not_there_is_refused(sequence: int | None, said: str) -> None:
+    with pytest.raises(UnknownObjectError) as caught:
+        rehearsals.start(replace(REQUEST, sequence=sequence, point=None), IDS, NOW)
+    assert caught.value.cause.endswith(said)
+
+
+def test_it_is_successful_only_after_start_and_clean_up() -> None:
+    rehearsal, job = starting()
+    rehearsal, job = parts(rehearsal.started(job, STARTED, NOW))
+    assert (rehearsal.state, job.state) == (RehearsalState.STARTED, JobState.SUCCEEDED)
+    assert rehearsal.guest == HEALTHY
+    assert not rehearsal.is_successful
+    rehearsal, job, decision = clean_up(rehearsal, "fine")
+    (order,) = decision.orders
+    assert (order.host_id, order.action) == (
+        TARGET.id,
+        CleanUpRehearsal(IDS.rehearsal, PROTECTION.id),
+    )
+    assert not rehearsal.is_successful
+    rehearsal, job = parts(rehearsal.cleaned_up(job, RehearsalCleanedUp(("m",)), LATER))
+    assert (rehearsal.state, job.state) == (RehearsalState.CLEANED_UP, JobState.SUCCEEDED)
+    assert (rehearsal.removed, rehearsal.notes) == (("m",), "fine")
+    assert rehearsal.is_successful
+
+
+@pytest.mark.parametrize(
+    ("nics", "is_good"),
+    [
+        ((), True),
+        (NICS, True),
+        ((NicConnection("nic-0", ""), NicConnection("nic-1", "")), True),
+        ((NicConnection("nic-0", "dr-lan"),), False),
+        ((NicConnection("nic-1", "bubble"),), False),
+        ((NicConnection("nic-9", "lan"),), False),
+    ],
+)
+def test_a_machine_on_another_network_than_ordered_fails(
+    nics: tuple[NicConnection, ...], is_good: bool
+) -> None:
+    rehearsal, job = starting()
+    decision = rehearsal.started(job, replace(STARTED, nics=nics), NOW)
+    rehearsal, job = parts(decision)
+    assert (rehearsal.state is RehearsalState.STARTED) == is_good
+    assert (job.state is JobState.SUCCEEDED) == is_good
+    assert rehearsal.machine_id == "m"
+    assert rehearsal.was_started == is_good
+    if not is_good:
+        assert "network-not-as-ordered" in decision.events[0].detail
+
+
+def test_an_unhealthy_guest_fails_and_a_guest_that_nobody_asked_does_not() -> None:
+    rehearsal, job = starting()
+    sick = replace(HEALTHY, is_healthy=False, summary="3 records are missing")
+    failed, _ = parts(rehearsal.started(job, replace(STARTED, guest=sick), NOW))
+    assert failed.state is RehearsalState.FAILED
+    assert "3 records are missing" in (failed.cause or "")
+    silent, _ = parts(rehearsal.started(job, replace(STARTED, guest=None), NOW))
+    assert silent.state is RehearsalState.STARTED
+
+
+def test_a_failed_start_is_cleaned_up_without_ever_becoming_successful() -> None:
+    rehearsal, job = starting()
+    decision = rehearsal.failed(job, FAILURE, NOW)
+    rehearsal, job = parts(decision)
+    assert decision.events[0].kind is EventKind.TEST_FAILOVER_FAILED
+    assert (rehearsal.state, job.state) == (RehearsalState.FAILED, JobState.FAILED)
+    rehearsal, job, _ = clean_up(rehearsal)
+    rehearsal, _ = parts(rehearsal.cleaned_up(job, RehearsalCleanedUp(()), LATER))
+    assert not rehearsal.is_successful
+    assert rehearsal.cause == "There is no space."
+
+
+def test_a_failed_clean_up_is_tried_again_and_may_still_succeed() -> None:
+    rehearsal, job = starting()
+    rehearsal, job = parts(rehearsal.started(job, STARTED, NOW))
+    rehearsal, job, _ = clean_up(rehearsal)
+    decision = rehearsal.failed(job, FAILURE, LATER)
+    assert decision.events[0].kind is EventKind.CLEAN_UP_FAILED
+    rehearsal, _ = parts(decision)
+    rehearsal, job, _ = clean_up(rehearsal)
+    rehearsal, _ = parts(rehearsal.cleaned_up(job, RehearsalCleanedUp(()), LATER))
+    assert rehearsal.is_successful
+    assert rehearsal.cause is None
+
+
+@pytest.mark.parametrize(
+    "state", [RehearsalState.STARTING, RehearsalState.CLEANING_UP, RehearsalState.CLEANED_UP]
+)
+def test_there_is_nothing_to_clean_up_in_other_states(state: RehearsalState) -> None:
+    with pytest.raises(IllegalTransitionError, match=str(state)):
+        clean_up(replace(starting()[0], state=state))
+
+
+def test_notes_are_bounded() -> None:
+    rehearsal = replace(starting()[0], state=RehearsalState.STARTED)
+    assert clean_up(rehearsal, "x" * MAX_NOTES_LENGTH)[0].notes
+    with pytest.raises(InvalidValueError):
+        clean_up(rehearsal, "x" * (MAX_NOTES_LENGTH + 1))

@@ -1,0 +1,148 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from coordinator.domain.errors import ForbiddenError, RefusedError
+from coordinator.domain.hosts import HostFacts
+from coordinator.domain.identifiers import Generation, HostId, OrderId, ProtectionId
+from coordinator.domain.inventory import Inventory
+from coordinator.domain.orders import Failure, OrderProgress
+from coordinator.domain.points import PointReport
+from coordinator.domain.protections import ProtectionState
+from coordinator.domain.replication import ReplicationReport, ReplicationState
+from coordinator.orchestration import host_messages as messages
+from coordinator.orchestration.protections import enable_protection
+from coordinator.orchestration.vault import Vault
+from tests.support.virtual_clock import VirtualClock
+from tests.unit.coordinator.examples import MACHINE, NOW, SOURCE, TARGET
+from tests.unit.coordinator.vaults import (
+    equip,
+    protect,
+    report,
+    save,
+    the_job,
+    the_order,
+    the_protection,
+)
+
+FACTS = HostFacts("gold", "hyperv", "1.0", "a1:9", timedelta(seconds=30))
+
+
+def replication(protection_id: ProtectionId, **more: object) -> ReplicationReport:
+    plain = ReplicationReport(
+        protection_id, ReplicationState.REPLICATING, None, 1, 2, 3.0, None, 0, NOW
+    )
+    return replace(plain, **more)  # type: ignore[arg-type]  # fields of the report
+
+
+async def test_what_a_host_says_at_first_is_kept(vault: Vault, clock: VirtualClock) -> None:
+    await save(vault, SOURCE)
+    clock.advance(60)
+    version = await messages.introduce(vault, SOURCE.id, FACTS, 0)
+    async with vault.store.read() as records:
+        assert version == await records.control_version() > 0
+        host = await records.hosts.get("a1")
+    assert (host.hypervisor, host.replication_address) == ("hyperv", "a1:9")
+    assert host.last_seen_at == clock.now()
+    clock.advance(60)
+    await messages.leave(vault, SOURCE.id)
+    async with vault.store.read() as records:
+        assert (await records.hosts.get("a1")).last_seen_at == clock.now()
+
+
+async def test_a_stranger_and_a_host_that_knows_more_than_the_vault_are_refused(
+    vault: Vault,
+) -> None:
+    with pytest.raises(ForbiddenError):
+        await messages.introduce(vault, SOURCE.id, FACTS, 0)
+    await save(vault, SOURCE)
+    version = await messages.introduce(vault, SOURCE.id, FACTS, 0)
+    assert await messages.introduce(vault, SOURCE.id, FACTS, version) == version
+    with pytest.raises(RefusedError) as caught:
+        await messages.introduce(vault, SOURCE.id, FACTS, version + 1)
+    assert caught.value.code == "vault-behind"
+
+
+async def test_an_inventory_takes_the_place_of_the_one_before(vault: Vault) -> None:
+    await equip(vault)
+    await messages.replace_inventory(vault, SOURCE.id, Inventory((), ()))
+    async with vault.store.read() as records:
+        assert await records.inventories.machines() == ()
+    await messages.replace_inventory(vault, SOURCE.id, Inventory((MACHINE,), ()))
+    async with vault.store.read() as records:
+        assert await records.inventories.machines() == (MACHINE,)
+
+
+async def test_points_come_from_the_target_of_the_present_generation_only(vault: Vault) -> None:
+    protection = await protect(vault)
+    for host_id in (SOURCE.id, HostId("other")):
+        with pytest.raises(ForbiddenError):
+            await report(vault, 2, host_id=host_id)
+    with pytest.raises(RefusedError) as caught:
+        await report(vault, 2, generation=Generation("older"))
+    assert caught.value.code == "generation-unknown"
+    with pytest.raises(RefusedError) as caught:
+        await report(vault, 1, 2, chain_digest=bytes(32))
+    assert caught.value.code == "point-changed"
+    nobody = PointReport(ProtectionId("none"), protection.generation, (), (), True, 1)
+    with pytest.raises(ForbiddenError):
+        await messages.receive_points(vault, TARGET.id, nobody)
+    async with vault.store.read() as records:
+        assert [point.sequence for point in await records.points.listed(protection)] == [1]
+
+
+async def test_a_report_is_taken_from_the_source_only(vault: Vault) -> None:
+    protection = await protect(vault)
+    for host_id in (TARGET.id, HostId("other")):
+        with pytest.raises(ForbiddenError):
+            await messages.receive_replication(vault, host_id, replication(protection.id))
+    with pytest.raises(ForbiddenError):
+        await messages.receive_replication(vault, SOURCE.id, replication(ProtectionId("none")))
+    assert vault.reports.get(protection.id) is None
+    await messages.receive_replication(vault, SOURCE.id, replication(protection.id))
+    with pytest.raises(ForbiddenError):
+        await messages.receive_replication(vault, TARGET.id, replication(protection.id))
+    async with vault.store.read() as records:
+        assert await records.reports() == (replication(protection.id),)
+
+
+async def test_reports_that_say_nothing_new_do_not_touch_the_store(vault: Vault) -> None:
+    protection = await protect(vault)
+    first = replication(protection.id)
+    await messages.receive_replication(vault, SOURCE.id, first)
+    newer = replace(first, done_bytes=2, reported_at=NOW + timedelta(seconds=1))
+    async with vault.store.write():
+        await messages.receive_replication(vault, SOURCE.id, newer)
+    assert vault.reports.get(protection.id) == newer
+    async with vault.store.read() as records:
+        assert await records.reports() == (first,)
+
+
+@pytest.mark.parametrize("failure", [Failure("mark-lost", "It is lost.", "Resync."), None])
+async def test_a_required_resync_stays_whatever_is_said_later(
+    vault: Vault, failure: Failure | None
+) -> None:
+    protection = await protect(vault)
+    lost = replication(protection.id, state=ReplicationState.RESYNC_REQUIRED, failure=failure)
+    await messages.receive_replication(vault, SOURCE.id, lost)
+    await messages.receive_replication(vault, SOURCE.id, replication(protection.id))
+    await report(vault, 2)
+    found = await the_protection(vault)
+    assert found.state is ProtectionState.RESYNC_REQUIRED
+    assert found.cause == (failure.cause if failure else messages._UNEXPLAINED.cause)
+
+
+async def test_progress_is_taken_from_the_host_of_an_open_order(vault: Vault) -> None:
+    await equip(vault)
+    job = await enable_protection(vault, "web", "b1", "quick")
+    order = await the_order(vault, TARGET.id)
+    step = OrderProgress(order.id, "accept", 1, 2)
+    with pytest.raises(ForbiddenError):
+        await messages.receive_progress(vault, SOURCE.id, step)
+    with pytest.raises(ForbiddenError):
+        await messages.receive_progress(vault, TARGET.id, replace(step, order_id=OrderId("x")))
+    assert vault.progress.get(job.id) is None
+    await messages.receive_progress(vault, TARGET.id, step)
+    assert vault.progress.get(job.id) == step
+    assert (await the_job(vault, job.id)).state == "running"

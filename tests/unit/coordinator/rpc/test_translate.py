@@ -1,0 +1,317 @@
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator.domain.errors import InvalidValueError
+from coordinator.domain.identifiers import (
+    Generation,
+    HostId,
+    JobId,
+    MachineId,
+    OrderId,
+    ProtectionId,
+    RehearsalId,
+)
+from coordinator.domain.orders import (
+    AcceptReplica,
+    Action,
+    CleanUpRehearsal,
+    Done,
+    Failure,
+    GuestReport,
+    Measurement,
+    NicConnection,
+    Order,
+    RecoveredDisk,
+    RehearsalCleanedUp,
+    RehearsalStarted,
+    StartRehearsal,
+    StartReplication,
+)
+from coordinator.domain.points import PointKind
+from coordinator.domain.replication import ReplicationState
+from coordinator.rpc import translate
+from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
+from tests.unit.coordinator.examples import DESCRIPTION, NOW
+
+HOST = HostId("host-1")
+TOO_LARGE = 1 << 63
+
+
+def order(action: Action) -> orders_pb2.Order:
+    message = translate.order_message(Order(OrderId("o"), JobId("j"), HOST, NOW, action))
+    assert (message.order_id, message.job_id) == ("o", "j")
+    assert message.issued_at.ToDatetime(tzinfo=UTC) == NOW
+    return message
+
+
+def point(**more: Any) -> types_pb2.RecoveryPoint:
+    values: dict[str, Any] = {
+        "generation": "g",
+        "sequence": 3,
+        "kind": types_pb2.POINT_KIND_NAMED,
+        "name": "before patch day",
+        "capture_started_at": translate.timestamp(NOW),
+        "capture_ended_at": translate.timestamp(NOW + timedelta(seconds=1)),
+        "sealed_at": translate.timestamp(NOW + timedelta(seconds=2)),
+        "payload_bytes": 4096,
+        "chain_digest": b"d" * 32,
+    }
+    return types_pb2.RecoveryPoint(**values | more)
+
+
+def points(*items: types_pb2.RecoveryPoint, **more: Any) -> session_pb2.RecoveryPointReport:
+    return session_pb2.RecoveryPointReport(
+        protection_id="p", generation="g", points=items, number=7, **more
+    )
+
+
+def test_every_order_says_what_was_decided() -> None:
+    accept = order(
+        AcceptReplica(
+            ProtectionId("p"),
+            2,
+            Generation("g"),
+            HostId("s"),
+            MachineId("m"),
+            "web",
+            timedelta(hours=3),
+        )
+    ).accept_replica
+    assert (accept.protection_id, accept.source_host_id) == ("p", "s")
+    assert (accept.epoch.number, accept.epoch.generation) == (2, "g")
+    assert (accept.machine_id, accept.machine_name) == ("m", "web")
+    assert accept.retention.ToTimedelta() == timedelta(hours=3)
+    start = order(
+        StartReplication(
+            ProtectionId("p"),
+            2,
+            Generation("g"),
+            MachineId("m"),
+            HostId("t"),
+            "t:1",
+            timedelta(seconds=5),
+        )
+    ).start_replication
+    assert (start.protection_id, start.machine_id) == ("p", "m")
+    assert (start.epoch.number, start.epoch.generation) == (2, "g")
+    assert (start.target_host_id, start.target_address) == ("t", "t:1")
+    assert start.copy_frequency.ToTimedelta() == timedelta(seconds=5)
+    nics = (NicConnection("n", "bubble"), NicConnection("m", ""))
+    rehearse = order(
+        StartRehearsal(
+            RehearsalId("r"),
+            ProtectionId("p"),
+            Generation("g"),
+            9,
+            "web - test",
+            nics,
+            timedelta(seconds=60),
+        )
+    ).start_rehearsal
+    assert (rehearse.rehearsal_id, rehearse.protection_id) == ("r", "p")
+    assert (rehearse.generation, rehearse.sequence) == ("g", 9)
+    assert rehearse.machine_name == "web - test"
+    assert [(nic.nic_id, nic.network) for nic in rehearse.nics] == [("n", "bubble"), ("m", "")]
+    assert rehearse.guest_timeout.ToTimedelta() == timedelta(seconds=60)
+    clean = order(CleanUpRehearsal(RehearsalId("r"), ProtectionId("p"))).clean_up_rehearsal
+    assert (clean.rehearsal_id, clean.protection_id) == ("r", "p")
+
+
+def test_every_outcome_is_understood() -> None:
+    def outcome(**result: Any) -> object:
+        return translate.outcome(orders_pb2.OrderOutcome(order_id="o", **result))
+
+    assert outcome(done=orders_pb2.Done()) == Done()
+    failure = types_pb2.Failure(code="c", cause="Cause.", remedy="Remedy.")
+    assert outcome(failure=failure) == Failure("c", "Cause.", "Remedy.")
+    removed = orders_pb2.RehearsalCleanedUp(removed=["a", "b"])
+    assert outcome(rehearsal_cleaned_up=removed) == RehearsalCleanedUp(("a", "b"))
+    started = orders_pb2.RehearsalStarted(
+        machine_id="m",
+        disks=[orders_pb2.RecoveredDisk(disk_id="d", path="/r/d.vhdx", size=5)],
+        steps=[types_pb2.Measurement(name="boot", seconds=1.5)],
+        guest=orders_pb2.GuestReport(is_healthy=True, summary="ok", records=4),
+        nics=[orders_pb2.NicConnection(nic_id="n", network="bubble")],
+    )
+    assert outcome(rehearsal_started=started) == RehearsalStarted(
+        MachineId("m"),
+        (RecoveredDisk("d", "/r/d.vhdx", 5),),
+        (Measurement("boot", 1.5),),
+        GuestReport(is_healthy=True, summary="ok", records=4),
+        (NicConnection("n", "bubble"),),
+    )
+    silent = translate.outcome(
+        orders_pb2.OrderOutcome(rehearsal_started=orders_pb2.RehearsalStarted(machine_id="m"))
+    )
+    assert isinstance(silent, RehearsalStarted)
+    assert silent.guest is None
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {},
+        {"rehearsal_cleaned_up": orders_pb2.RehearsalCleanedUp(removed=["x"] * 1025)},
+        {
+            "rehearsal_started": orders_pb2.RehearsalStarted(
+                steps=[types_pb2.Measurement(seconds=-1)]
+            )
+        },
+        {
+            "rehearsal_started": orders_pb2.RehearsalStarted(
+                steps=[types_pb2.Measurement(seconds=math.nan)]
+            )
+        },
+        {
+            "rehearsal_started": orders_pb2.RehearsalStarted(
+                disks=[orders_pb2.RecoveredDisk(size=TOO_LARGE)]
+            )
+        },
+    ],
+)
+def test_an_outcome_that_makes_no_sense_is_refused(result: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValueError):
+        translate.outcome(orders_pb2.OrderOutcome(**result))
+
+
+def test_what_a_host_says_cannot_play_with_a_terminal() -> None:
+    said = translate.failure(
+        types_pb2.Failure(code="c", cause="\x1b[2Jgone\nfor ever", remedy="y" * 5000)
+    )
+    assert said.cause == "[2Jgone for ever"
+    assert len(said.remedy) == translate.MAX_TEXT
+    empty = translate.failure(types_pb2.Failure())
+    assert empty.code
+    assert empty.cause
+    assert empty.remedy
+
+
+def test_an_inventory_is_that_of_the_host_that_sent_it() -> None:
+    message = session_pb2.Inventory(
+        machines=[
+            types_pb2.Machine(
+                machine_id="machine-1",
+                name="web",
+                is_running=True,
+                description=DESCRIPTION.to_json(),
+            )
+        ],
+        networks=[types_pb2.Network(name="lan", is_isolated=True, subnets=["10.0.0.0/8"])],
+    )
+    found = translate.inventory(HOST, message)
+    (machine,), (network,) = found.machines, found.networks
+    assert (machine.id, machine.name, machine.host_id) == ("machine-1", "web", HOST)
+    assert machine.is_running
+    assert machine.description == DESCRIPTION
+    assert (network.name, network.host_id, network.is_isolated) == ("lan", HOST, True)
+    assert network.subnets == ("10.0.0.0/8",)
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        types_pb2.Machine(machine_id="machine-1", name="web", description=b"{"),
+        types_pb2.Machine(machine_id="other", name="web", description=DESCRIPTION.to_json()),
+        types_pb2.Machine(machine_id="machine-1", name="db", description=DESCRIPTION.to_json()),
+    ],
+)
+def test_a_machine_that_its_description_contradicts_is_refused(machine: types_pb2.Machine) -> None:
+    with pytest.raises(InvalidValueError, match="machines"):
+        translate.inventory(HOST, session_pb2.Inventory(machines=[machine]))
+
+
+def test_facts_and_progress_are_taken_over() -> None:
+    facts = translate.host_facts(
+        types_pb2.HostFacts(
+            cloud="gold",
+            hypervisor="hyperv",
+            agent_version="1",
+            replication_address="a:1",
+            minimum_copy_interval_ms=1500,
+        )
+    )
+    assert facts.minimum_copy_interval == timedelta(milliseconds=1500)
+    assert (facts.cloud, facts.hypervisor, facts.agent_version) == ("gold", "hyperv", "1")
+    for number in (TOO_LARGE, TOO_LARGE - 1):
+        with pytest.raises(InvalidValueError):
+            translate.host_facts(types_pb2.HostFacts(minimum_copy_interval_ms=number))
+    step = translate.progress(
+        orders_pb2.OrderProgress(order_id="o", step="copy", done_bytes=1, total_bytes=2)
+    )
+    assert (step.order_id, step.step, step.done_bytes, step.total_bytes) == ("o", "copy", 1, 2)
+
+
+def test_a_report_of_replication_is_dated_by_the_vault() -> None:
+    message = session_pb2.ReplicationReport(
+        protection_id="p",
+        state=session_pb2.REPLICATION_STATE_WAITING,
+        failure=types_pb2.Failure(code="c", cause="Cause.", remedy="Remedy."),
+        done_bytes=1,
+        total_bytes=2,
+        rate=3.5,
+        acknowledged_capture_started_at=translate.timestamp(NOW),
+        acknowledged_sequence=4,
+    )
+    report = translate.replication_report(message, NOW)
+    assert (report.state, report.reported_at) == (ReplicationState.WAITING, NOW)
+    assert report.failure == Failure("c", "Cause.", "Remedy.")
+    assert (report.acknowledged_capture_started_at, report.acknowledged_sequence) == (NOW, 4)
+    assert (report.done_bytes, report.total_bytes, report.rate) == (1, 2, 3.5)
+    message.ClearField("failure")
+    message.ClearField("acknowledged_capture_started_at")
+    plain = translate.replication_report(message, NOW)
+    assert (plain.failure, plain.acknowledged_capture_started_at) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"state": session_pb2.REPLICATION_STATE_UNSPECIFIED},
+        {"rate": math.inf},
+        {"done_bytes": TOO_LARGE},
+        {"acknowledged_sequence": TOO_LARGE},
+        {"acknowledged_capture_started_at": Timestamp(seconds=10**15)},
+        {"acknowledged_capture_started_at": Timestamp(nanos=-5)},
+    ],
+)
+def test_a_report_of_replication_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    values: dict[str, Any] = {"protection_id": "p", "state": session_pb2.REPLICATION_STATE_INITIAL}
+    with pytest.raises(InvalidValueError):
+        translate.replication_report(session_pb2.ReplicationReport(**values | wrong), NOW)
+
+
+def test_a_report_of_points_is_taken_over_whole() -> None:
+    report = translate.point_report(points(point(), released=[1, 2], is_complete=True))
+    assert (report.protection_id, report.generation, report.number) == ("p", "g", 7)
+    assert (report.released, report.is_complete) == ((1, 2), True)
+    (found,) = report.points
+    assert (found.sequence, found.kind, found.name) == (3, PointKind.NAMED, "before patch day")
+    assert (found.capture_started_at, found.sealed_at) == (NOW, NOW + timedelta(seconds=2))
+    assert (found.payload_bytes, found.chain_digest) == (4096, b"d" * 32)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        points(point(), point()),
+        points(point(generation="other")),
+        points(point(kind=types_pb2.POINT_KIND_UNSPECIFIED)),
+        points(point(sequence=TOO_LARGE)),
+        points(point(sealed_at=Timestamp(seconds=-(10**15)))),
+        points(released=[TOO_LARGE]),
+    ],
+)
+def test_a_report_of_points_that_makes_no_sense_is_refused(
+    message: session_pb2.RecoveryPointReport,
+) -> None:
+    with pytest.raises(InvalidValueError):
+        translate.point_report(message)
+
+
+def test_a_time_keeps_its_microseconds() -> None:
+    moment = datetime(2026, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
+    assert translate.timestamp(moment).ToDatetime(tzinfo=UTC) == moment

@@ -1,0 +1,42 @@
+from dataclasses import replace
+
+import pytest
+
+from coordinator.domain.errors import RefusedError, UnknownObjectError
+from coordinator.domain.identifiers import MachineId
+from coordinator.domain.inventory import Inventory
+from coordinator.orchestration.vault import Vault
+from tests.unit.coordinator.examples import MACHINE, SOURCE, TARGET
+from tests.unit.coordinator.vaults import BUBBLE, DR_LAN, LAN, equip
+
+
+async def test_each_host_replaces_only_its_own(vault: Vault) -> None:
+    await equip(vault)
+    other = replace(MACHINE, id=MachineId("other"), name="db", host_id=TARGET.id)
+    async with vault.store.write() as records:
+        await records.inventories.replace(TARGET.id, Inventory((other,), (BUBBLE,)))
+    async with vault.store.read() as reading:
+        assert await reading.inventories.machines() == (other, MACHINE)
+        assert await reading.inventories.networks() == (BUBBLE, LAN)
+    async with vault.store.write() as records:
+        await records.inventories.replace(TARGET.id, Inventory((), (DR_LAN, BUBBLE)))
+        assert await records.inventories.machines() == (MACHINE,)
+        assert set(await records.inventories.networks_of(TARGET.id)) == {BUBBLE, DR_LAN}
+        assert await records.inventories.networks_of(SOURCE.id) == (LAN,)
+
+
+async def test_a_machine_is_found_by_name_or_id_unless_two_have_it(vault: Vault) -> None:
+    await equip(vault)
+    twin = replace(MACHINE, host_id=TARGET.id)
+    async with vault.store.write() as records:
+        inventories = records.inventories
+        assert await inventories.machine("web") == await inventories.machine(MACHINE.id) == MACHINE
+        assert await inventories.machine_of(SOURCE.id, MACHINE.id) == MACHINE
+        assert await inventories.machine_of(TARGET.id, MACHINE.id) is None
+        await inventories.replace(TARGET.id, Inventory((twin,), ()))
+        for name in ("web", MACHINE.id):
+            with pytest.raises(RefusedError):
+                await inventories.machine(name)
+        with pytest.raises(UnknownObjectError) as caught:
+            await inventories.machine("nobody")
+    assert caught.value.code == "unknown-machine"
