@@ -1,0 +1,1 @@
+"""Failover on this host; so far rehearsals (test failovers)."""

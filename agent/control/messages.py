@@ -1,0 +1,147 @@
+"""Between the agent's own values and the wire's messages: the only place that knows both."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from importlib.metadata import version
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from agent.failover.outcome import RehearsalCleanedUp, RehearsalStarted
+from agent.hypervisor.interface import Hypervisor, Inventory
+from agent.replica.points import SealedPoint
+from agent.source.status import ReplicationState, ReplicationStatus
+from replikera.blocks.segment import PointKind
+from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
+
+_STATES = {
+    ReplicationState.INITIAL: session_pb2.REPLICATION_STATE_INITIAL,
+    ReplicationState.REPLICATING: session_pb2.REPLICATION_STATE_REPLICATING,
+    ReplicationState.WAITING: session_pb2.REPLICATION_STATE_WAITING,
+    ReplicationState.RESYNC_REQUIRED: session_pb2.REPLICATION_STATE_RESYNC_REQUIRED,
+}
+_KINDS = {
+    PointKind.CRASH_CONSISTENT: types_pb2.POINT_KIND_CRASH_CONSISTENT,
+    PointKind.APPLICATION_CONSISTENT: types_pb2.POINT_KIND_APPLICATION_CONSISTENT,
+    PointKind.NAMED: types_pb2.POINT_KIND_NAMED,
+}
+
+
+def timestamp(instant: datetime) -> Timestamp:
+    """Return the message of an instant."""
+    message = Timestamp()
+    message.FromDatetime(instant)
+    return message
+
+
+def host_facts(
+    hypervisor: Hypervisor, name: str, cloud: str, replication_address: str
+) -> types_pb2.HostFacts:
+    """Return what this host says of itself."""
+    return types_pb2.HostFacts(
+        name=name,
+        cloud=cloud,
+        hypervisor=hypervisor.kind,
+        agent_version=version("replikera"),
+        replication_address=replication_address,
+        minimum_copy_interval_ms=round(hypervisor.minimum_copy_interval_s * 1000),
+    )
+
+
+def inventory_message(inventory: Inventory) -> session_pb2.Inventory:
+    """Return the message of an inventory."""
+    return session_pb2.Inventory(
+        machines=[
+            types_pb2.Machine(
+                machine_id=machine.description.machine_id,
+                name=machine.description.name,
+                description=machine.description.to_json(),
+                is_running=machine.is_running,
+            )
+            for machine in inventory.machines
+        ],
+        networks=[
+            types_pb2.Network(
+                name=network.name, is_isolated=network.is_isolated, subnets=network.subnets
+            )
+            for network in inventory.networks
+        ],
+    )
+
+
+def replication_message(status: ReplicationStatus) -> session_pb2.ReplicationReport:
+    """Return the message of how a replication stands."""
+    message = session_pb2.ReplicationReport(
+        protection_id=status.protection_id,
+        state=_STATES[status.state],
+        done_bytes=status.done_bytes,
+        total_bytes=status.total_bytes,
+        rate=status.rate,
+        acknowledged_sequence=status.acknowledged_sequence,
+    )
+    if status.failure is not None:
+        message.failure.CopyFrom(
+            failure_message(status.failure.code, status.failure.cause, status.failure.remedy)
+        )
+    if status.acknowledged_capture_started_at is not None:
+        message.acknowledged_capture_started_at.CopyFrom(
+            timestamp(status.acknowledged_capture_started_at)
+        )
+    return message
+
+
+def point_message(point: SealedPoint) -> types_pb2.RecoveryPoint:
+    """Return the message of a recovery point."""
+    return types_pb2.RecoveryPoint(
+        generation=point.generation,
+        sequence=point.sequence,
+        kind=_KINDS[point.kind],
+        name=point.name,
+        capture_started_at=timestamp(point.capture_started_at),
+        capture_ended_at=timestamp(point.capture_ended_at),
+        sealed_at=timestamp(point.sealed_at),
+        payload_bytes=point.payload_bytes,
+        chain_digest=point.chain_digest,
+    )
+
+
+def failure_message(code: str, cause: str, remedy: str) -> types_pb2.Failure:
+    """Return the message of a failure."""
+    return types_pb2.Failure(code=code, cause=cause, remedy=remedy)
+
+
+def failed(order_id: str, failure: types_pb2.Failure) -> orders_pb2.OrderOutcome:
+    """Return the outcome of an order that failed."""
+    return orders_pb2.OrderOutcome(order_id=order_id, failure=failure)
+
+
+def started_message(started: RehearsalStarted) -> orders_pb2.RehearsalStarted:
+    """Return the message of a started rehearsal."""
+    return orders_pb2.RehearsalStarted(
+        machine_id=started.machine_id,
+        disks=[
+            orders_pb2.RecoveredDisk(disk_id=disk.disk_id, path=str(disk.path), size=disk.size)
+            for disk in started.disks
+        ],
+        steps=[
+            types_pb2.Measurement(name=step.name, seconds=step.seconds) for step in started.steps
+        ],
+        guest=orders_pb2.GuestReport(
+            is_healthy=started.guest.is_healthy,
+            summary=started.guest.summary,
+            records=started.guest.records,
+        ),
+        nics=[
+            orders_pb2.NicConnection(nic_id=nic_id, network=network)
+            for nic_id, network in started.networks.items()
+        ],
+    )
+
+
+def cleaned_up_message(cleaned_up: RehearsalCleanedUp) -> orders_pb2.RehearsalCleanedUp:
+    """Return the message of a removed rehearsal."""
+    return orders_pb2.RehearsalCleanedUp(removed=cleaned_up.removed)
+
+
+def networks_by_nic(nics: Iterable[orders_pb2.NicConnection]) -> Mapping[str, str]:
+    """Return ordered networks by adapter id."""
+    return {nic.nic_id: nic.network for nic in nics}

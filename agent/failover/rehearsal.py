@@ -1,0 +1,297 @@
+"""Rehearsals (test failovers): recover one point beside the replica, isolated, start it, and remove it all again.
+
+Whatever a rehearsal makes carries its id: machines as their tag, disks as their folder. A durable record that names
+the order exists before the first of them. So a start that runs again after a kill at any step first removes what the
+run before it left, and a clean-up needs no memory of what was made.
+"""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from agent.failover.disks import DiskFolders, DiskNames, disk_full
+from agent.failover.isolation import check_isolation
+from agent.failover.outcome import (
+    RecoveredDisk,
+    RehearsalCleanedUp,
+    RehearsalError,
+    RehearsalRequest,
+    RehearsalStarted,
+    StepTime,
+)
+from agent.failover.records import RehearsalRecord, RehearsalRecords, RehearsalState
+from agent.failover.removal import Removal
+from agent.hypervisor.interface import (
+    GuestHealth,
+    Hypervisor,
+    HypervisorError,
+    MachineDefinition,
+)
+from agent.replica.accepted import AcceptedReplica
+from agent.replica.errors import ReplicaError
+from agent.replica.points import SealedPoint
+from replikera.blocks.segment import DiskGeometry
+from replikera.machine import MachineDescription, MachineDescriptionError, parse_machine_description
+from replikera.ports.clock import Clock
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+GUEST_POLL_SECONDS = 1.0
+"""How often the guest is asked whether it answers."""
+
+
+class RecoverableReplica(Protocol):
+    """What a rehearsal asks of a replica."""
+
+    @property
+    def accepted(self) -> AcceptedReplica:
+        """Return whose replica it is, and in which generation."""
+
+    def points(self) -> tuple[SealedPoint, ...]:
+        """Return the points that are retained and restorable, oldest first."""
+
+    def describe(self, sequence: int) -> bytes:
+        """Return the machine description of a point. Raises `ReplicaError`."""
+
+    async def materialise(
+        self, sequence: int, paths: Callable[[DiskGeometry], Path]
+    ) -> tuple[tuple[DiskGeometry, Path], ...]:
+        """Write the point's disks as standalone images where they fit. Raises `ReplicaError`."""
+
+
+class Rehearsals:
+    """The rehearsals of this host. Starts and clean-ups may be repeated after a crash at any moment."""
+
+    def __init__(
+        self,
+        records: RehearsalRecords,
+        disks: DiskFolders,
+        hypervisor: Hypervisor,
+        replica: Callable[[str], RecoverableReplica],
+        clock: Clock,
+    ) -> None:
+        self._records = records
+        self._disks = disks
+        self._hypervisor = hypervisor
+        self._replica = replica
+        self._clock = clock
+        self._removal = Removal(hypervisor, disks, clock)
+        self._busy: set[str] = set()
+
+    async def start(
+        self, request: RehearsalRequest, progress: Callable[[str], None]
+    ) -> RehearsalStarted:
+        """Recover, isolate and start; return when the guest answers.
+
+        Raises `RehearsalError`; what was made is removed then, and the record tells why.
+        """
+        with self._alone(request.rehearsal_id):
+            record = await self._intend(request)
+            try:
+                # A run that was killed may have left half of everything.
+                await self._removal.remove_all(request.rehearsal_id)
+                started = await self._run(request, _Steps(self._clock, progress))
+            except (RehearsalError, HypervisorError, ReplicaError, OSError) as error:
+                failure = await self._give_up(record, _translate(error))
+                raise failure from error
+            await self._records.write(replace(record, state=RehearsalState.STARTED))
+            return started
+
+    async def clean_up(self, rehearsal_id: str) -> RehearsalCleanedUp:
+        """Remove everything of the rehearsal and read back that nothing is left.
+
+        Raises `RehearsalError`, `HypervisorError`. A rehearsal that is gone, or never was, is no error.
+        """
+        with self._alone(rehearsal_id):
+            record = await self._records.get(rehearsal_id)
+            found = (await self._removal.remains(rehearsal_id)).names
+            if record is not None:
+                # A clean-up that was killed half-way still answers all that it removed.
+                found = tuple(dict.fromkeys((*record.found, *found)))
+                await self._records.write(
+                    replace(record, state=RehearsalState.REMOVING, found=found)
+                )
+            await self._removal.remove_all(rehearsal_id)
+            await self._records.remove(rehearsal_id)
+            return RehearsalCleanedUp(found)
+
+    @contextmanager
+    def _alone(self, rehearsal_id: str) -> Iterator[None]:
+        if rehearsal_id in self._busy:
+            raise RehearsalError(
+                "test-failover-busy",
+                f"Test failover {rehearsal_id} is being started or cleaned up on this host.",
+                "Wait for its job.",
+            )
+        self._busy.add(rehearsal_id)
+        try:
+            yield
+        finally:
+            self._busy.discard(rehearsal_id)
+
+    async def _intend(self, request: RehearsalRequest) -> RehearsalRecord:
+        known = await self._records.get(request.rehearsal_id)
+        if known is not None and known.order_id != request.order_id:
+            raise RehearsalError(
+                "test-failover-exists",
+                f"Test failover {request.rehearsal_id} was started by order {known.order_id}.",
+                "Clean it up first.",
+            )
+        record = RehearsalRecord(
+            rehearsal_id=request.rehearsal_id,
+            order_id=request.order_id,
+            protection_id=request.protection_id,
+            generation=request.generation,
+            sequence=request.sequence,
+            machine_name=request.machine_name,
+            state=RehearsalState.STARTING,
+            started_at=self._clock.now().isoformat(timespec="microseconds"),
+        )
+        await self._records.write(record)
+        return record
+
+    async def _give_up(self, record: RehearsalRecord, failure: RehearsalError) -> RehearsalError:
+        """Remove what was made; return the failure, told with a removal that failed too."""
+        try:
+            await self._removal.remove_all(record.rehearsal_id)
+        except (RehearsalError, HypervisorError, OSError) as error:
+            failure = RehearsalError(
+                failure.code,
+                f"{failure.cause} Removing what was made failed too: {_translate(error).cause}",
+                f"{failure.remedy} Clean the test failover up first.",
+            )
+        text = f"{failure.code}: {failure.cause}"
+        await self._records.write(replace(record, state=RehearsalState.FAILED, failure=text))
+        return failure
+
+    async def _run(self, request: RehearsalRequest, steps: "_Steps") -> RehearsalStarted:
+        replica = self._point_of(request)
+        with steps.measure("recover disks"):
+            machine = _parse_machine(request, replica.describe(request.sequence))
+            disks = await self._recover(request, replica)
+        with steps.measure("define machine"):
+            definition = _define(request, machine, disks)
+            machine_id = await self._hypervisor.define_machine(definition)
+        with steps.measure("check isolation"):
+            inventory = await self._hypervisor.inventory()
+            networks = check_isolation(
+                inventory, machine_id, request.rehearsal_id, definition.networks
+            )
+        with steps.measure("start machine"):
+            await self._hypervisor.start(machine_id)
+        with steps.measure("guest answers"):
+            guest = await self._wait_for_guest(request, machine_id)
+        return RehearsalStarted(machine_id, disks, steps.taken(), guest, networks)
+
+    def _point_of(self, request: RehearsalRequest) -> RecoverableReplica:
+        replica = self._replica(request.protection_id)
+        is_known = any(point.sequence == request.sequence for point in replica.points())
+        if replica.accepted.generation != request.generation or not is_known:
+            raise RehearsalError(
+                "unknown-point",
+                f"Point {request.sequence} of generation {request.generation} is not, or no longer, "
+                f"on this host (protection {request.protection_id}).",
+                "Choose another point: `replikera point list` shows them.",
+            )
+        return replica
+
+    async def _recover(
+        self, request: RehearsalRequest, replica: RecoverableReplica
+    ) -> tuple[RecoveredDisk, ...]:
+        folder = await self._disks.prepare(request.rehearsal_id)
+        names = DiskNames(folder)
+        recovered = await replica.materialise(request.sequence, names.path)
+        return tuple(RecoveredDisk(disk.disk_id, path, disk.size) for disk, path in recovered)
+
+    async def _wait_for_guest(self, request: RehearsalRequest, machine_id: str) -> GuestHealth:
+        deadline = self._clock.monotonic() + request.guest_timeout.total_seconds()
+        while True:
+            guest = await self._hypervisor.guest_health(machine_id)
+            if guest.is_answering and guest.is_healthy:
+                return guest
+            if self._clock.monotonic() >= deadline:
+                raise _no_healthy_guest(request, guest)
+            await self._clock.sleep(GUEST_POLL_SECONDS)
+
+
+class _Steps:
+    """Measures the steps of one start, and tells which one is running."""
+
+    def __init__(self, clock: Clock, progress: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._progress = progress
+        self._taken: list[StepTime] = []
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        self._progress(name)
+        start = self._clock.monotonic()
+        yield
+        self._taken.append(StepTime(name, self._clock.monotonic() - start))
+
+    def taken(self) -> tuple[StepTime, ...]:
+        return tuple(self._taken)
+
+
+def _parse_machine(request: RehearsalRequest, description: bytes) -> MachineDescription:
+    try:
+        return parse_machine_description(description)
+    except MachineDescriptionError as error:
+        raise RehearsalError(
+            "bad-machine-description",
+            f"Point {request.sequence} does not describe a machine: {error}.",
+            "Choose another point, and run the same version of the agent on both hosts.",
+        ) from error
+
+
+def _define(
+    request: RehearsalRequest, machine: MachineDescription, disks: tuple[RecoveredDisk, ...]
+) -> MachineDefinition:
+    paths = {disk.disk_id: disk.path for disk in disks}
+    missing = [disk.name for disk in machine.disks if disk.disk_id not in paths]
+    if missing:
+        raise RehearsalError(
+            "disk-missing",
+            f"Point {request.sequence} describes a machine with disks that it does not hold: "
+            f"{', '.join(missing)}.",
+            "Choose another point.",
+        )
+    return MachineDefinition(
+        tag=request.rehearsal_id,
+        name=request.machine_name,
+        description=machine,
+        disk_paths={disk.disk_id: paths[disk.disk_id] for disk in machine.disks},
+        networks={nic.nic_id: request.networks.get(nic.nic_id, "") for nic in machine.nics},
+    )
+
+
+def _no_healthy_guest(request: RehearsalRequest, guest: GuestHealth) -> RehearsalError:
+    seconds = f"{request.guest_timeout.total_seconds():g} seconds"
+    if guest.is_answering:
+        return RehearsalError(
+            "guest-not-healthy",
+            f"The guest of {request.machine_name} was not healthy within {seconds}: "
+            f"{guest.summary}.",
+            "Try an older point.",
+        )
+    return RehearsalError(
+        "guest-not-answering",
+        f"The guest of {request.machine_name} did not answer within {seconds}.",
+        "Try again, or an older point; see that the guest's integration services are installed.",
+    )
+
+
+def _translate(error: RehearsalError | HypervisorError | ReplicaError | OSError) -> RehearsalError:
+    if isinstance(error, RehearsalError):
+        return error
+    if isinstance(error, OSError):
+        if error.errno in _NO_SPACE:
+            return disk_full(error.filename or "the recovered disks", "it ran full")
+        return RehearsalError(
+            "storage-error",
+            f"The host's storage failed: {error}.",
+            "Check the volume, then start the test failover again.",
+        )
+    return RehearsalError(error.code, error.cause, error.remedy)

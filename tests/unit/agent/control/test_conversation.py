@@ -1,0 +1,122 @@
+import pytest
+
+from agent.control.backlog import Backlog
+from agent.control.conversation import (
+    ANSWER_SECONDS,
+    HEARTBEAT_SECONDS,
+    CarryOut,
+    Conversation,
+    ForgetOutcome,
+    Leave,
+    Obey,
+    VaultNotObeyedError,
+)
+from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
+from tests.unit.agent.fakes import sealed_point
+
+Response = session_pb2.SessionResponse
+FACTS = types_pb2.HostFacts(name="a-host")
+ORDER = orders_pb2.Order(order_id="o")
+
+
+def welcome(host_id: str = "h", version: int = 3) -> Response:
+    return Response(welcome=session_pb2.Welcome(host_id=host_id, control_version=version))
+
+
+def conversation(backlog: Backlog | None = None) -> Conversation:
+    return Conversation("h", FACTS, 3, backlog or Backlog())
+
+
+def welcomed(backlog: Backlog | None = None) -> Conversation:
+    opened = conversation(backlog)
+    opened.receive(welcome(), 0)
+    return opened
+
+
+def kinds(opened: Conversation, now: float) -> list[str | None]:
+    return [message.WhichOneof("message") for message in opened.due(now)]
+
+
+def test_hello_tells_facts_and_the_control_version_obeyed() -> None:
+    hello = conversation().hello().hello
+    assert (hello.facts, hello.control_version) == (FACTS, 3)
+
+
+def test_nothing_is_sent_before_the_welcome() -> None:
+    backlog = Backlog()
+    backlog.add_outcome(orders_pb2.OrderOutcome(order_id="o"))
+    opened = conversation(backlog)
+    assert opened.due(1000) == []
+    opened.receive(welcome(), 1000)
+    assert kinds(opened, 1000) == ["outcome", "heartbeat"]
+
+
+def test_newer_vault_is_obeyed() -> None:
+    assert conversation().receive(welcome(version=7), 0) == Obey(7)
+
+
+@pytest.mark.parametrize(
+    ("first", "problem"),
+    [
+        (welcome(host_id="other"), "takes this host for other"),
+        (welcome(version=2), "control version 2, this host obeyed 3.*restore a newer one"),
+        (Response(order=ORDER), "did not begin with Welcome"),
+        (Response(), "did not begin with Welcome"),
+    ],
+)
+def test_vault_that_is_not_ours_is_not_obeyed(first: Response, problem: str) -> None:
+    with pytest.raises(VaultNotObeyedError, match=problem):
+        conversation().receive(first, 0)
+
+
+def test_second_welcome_is_refused() -> None:
+    with pytest.raises(VaultNotObeyedError, match="twice"):
+        welcomed().receive(welcome(), 1)
+
+
+def test_messages_become_deeds() -> None:
+    opened = welcomed()
+    accepted = Response(outcome_accepted=session_pb2.OutcomeAccepted(order_id="o"))
+    assert opened.receive(Response(order=ORDER), 1) == CarryOut(ORDER)
+    assert opened.receive(accepted, 1) == ForgetOutcome("o")
+    assert opened.receive(Response(drain=session_pb2.Drain()), 1) == Leave()
+
+
+def test_message_of_a_newer_vault_asks_for_nothing() -> None:
+    assert welcomed().receive(Response(), 1) is None
+
+
+def test_answered_page_makes_room_for_the_next() -> None:
+    backlog = Backlog()
+    for name in "pq":
+        backlog.points.watch(name, "g", lambda: [sealed_point(1, "g")])
+    opened = welcomed(backlog)
+    (page,) = [m.points for m in opened.due(0) if m.HasField("points")]
+    assert kinds(opened, 1) == []
+    answer = session_pb2.RecoveryPointsAccepted(number=page.number)
+    assert opened.receive(Response(points_accepted=answer), 1) is None
+    assert kinds(opened, 1) == ["points"]
+
+
+def test_heartbeats_are_numbered_and_paced() -> None:
+    opened = welcomed()
+    numbers = []
+    for now in (0, 1, HEARTBEAT_SECONDS, 2 * HEARTBEAT_SECONDS - 0.1, 2 * HEARTBEAT_SECONDS):
+        numbers += [m.heartbeat.number for m in opened.due(now)]
+        opened.receive(Response(heartbeat=session_pb2.HeartbeatAnswer()), now)
+    assert numbers == [1, 2, 3]
+
+
+def test_silent_vault_counts_as_gone() -> None:
+    opened = welcomed()
+    opened.due(ANSWER_SECONDS - 0.1)
+    with pytest.raises(VaultNotObeyedError, match="not answered for 15 seconds"):
+        opened.due(ANSWER_SECONDS)
+
+
+def test_vault_that_answers_is_not_gone() -> None:
+    opened = welcomed()
+    opened.receive(Response(heartbeat=session_pb2.HeartbeatAnswer(number=1)), 10)
+    opened.due(ANSWER_SECONDS + 9)
+    with pytest.raises(VaultNotObeyedError):
+        opened.due(ANSWER_SECONDS + 10)

@@ -1,0 +1,158 @@
+import pytest
+
+from agent.control import point_reports
+from agent.control.point_reports import ANSWER_SECONDS, PointReports
+from agent.replica.points import SealedPoint
+from replikera.wire.v1 import session_pb2
+from tests.unit.agent.fakes import sealed_point
+
+
+class Replica:
+    def __init__(self, *sequences: int) -> None:
+        self.kept = [sealed_point(sequence, "g") for sequence in sequences]
+
+    def points(self) -> list[SealedPoint]:
+        return self.kept
+
+
+def reports_of(**replicas: Replica) -> PointReports:
+    reports = PointReports()
+    for name, replica in replicas.items():
+        reports.watch(name, "g", replica.points)
+    return reports
+
+
+def take(reports: PointReports, now: float = 0) -> session_pb2.RecoveryPointReport:
+    page = reports.take(now)
+    assert page is not None
+    return page
+
+
+def answered(reports: PointReports, now: float = 0) -> session_pb2.RecoveryPointReport:
+    page = take(reports, now)
+    reports.accepted(page.number)
+    return page
+
+
+def sequences(page: session_pb2.RecoveryPointReport) -> list[int]:
+    return [point.sequence for point in page.points]
+
+
+def test_first_page_is_the_whole_list() -> None:
+    page = take(reports_of(p=Replica(1, 2)))
+    assert (page.protection_id, page.generation, page.is_complete) == ("p", "g", True)
+    assert sequences(page) == [1, 2]
+
+
+def test_replica_without_points_is_reported_as_empty() -> None:
+    page = take(reports_of(p=Replica()))
+    assert page.is_complete
+    assert sequences(page) == []
+
+
+def test_one_page_is_on_its_way_at_a_time() -> None:
+    reports = reports_of(p=Replica(1), q=Replica(2))
+    first = take(reports)
+    assert reports.take(1) is None
+    reports.accepted(first.number + 7)
+    assert reports.take(1) is None
+    reports.accepted(first.number)
+    second = take(reports, 1)
+    assert second.protection_id != first.protection_id
+    assert second.number > first.number
+
+
+def test_long_list_comes_in_pages_of_which_only_the_first_replaces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(point_reports, "MAX_PAGE_POINTS", 2)
+    reports = reports_of(p=Replica(1, 2, 3, 4, 5))
+    pages = [answered(reports) for _ in range(3)]
+    assert [sequences(page) for page in pages] == [[1, 2], [3, 4], [5]]
+    assert [page.is_complete for page in pages] == [True, False, False]
+    assert {page.generation for page in pages} == {"g"}
+    assert reports.take(0) is None
+
+
+def test_page_stays_below_its_size_even_with_long_names() -> None:
+    replica = Replica()
+    replica.kept = [sealed_point(n, "g", name="n" * 60_000) for n in range(1, 8)]
+    reports = reports_of(p=replica)
+    pages = [answered(reports) for _ in range(3)]
+    assert [sequences(page) for page in pages] == [[1, 2, 3], [4, 5, 6], [7]]
+    assert max(page.ByteSize() for page in pages) < 256 * 1024
+
+
+def test_long_list_does_not_keep_other_protections_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(point_reports, "MAX_PAGE_POINTS", 1)
+    reports = reports_of(p=Replica(1, 2, 3), q=Replica(4))
+    assert [answered(reports).protection_id for _ in range(4)] == ["p", "q", "p", "p"]
+
+
+def test_changes_follow_the_list() -> None:
+    reports = reports_of(p=Replica(1))
+    answered(reports)
+    reports.changed("p", [sealed_point(2, "g"), sealed_point(3, "g")], [1])
+    page = answered(reports)
+    assert not page.is_complete
+    assert (sequences(page), list(page.released)) == ([2, 3], [1])
+    assert reports.take(0) is None
+
+
+def test_point_that_came_and_went_is_only_reported_as_gone() -> None:
+    reports = reports_of(p=Replica(1))
+    answered(reports)
+    reports.changed("p", [sealed_point(2, "g")], [])
+    reports.changed("p", [], [2])
+    page = answered(reports)
+    assert (sequences(page), list(page.released)) == ([], [2])
+
+
+def test_change_before_the_list_was_taken_is_in_the_list() -> None:
+    replica = Replica(1)
+    reports = reports_of(p=replica)
+    replica.kept.append(sealed_point(2, "g"))
+    reports.changed("p", [sealed_point(2, "g")], [])
+    assert sequences(answered(reports)) == [1, 2]
+    assert reports.take(0) is None
+
+
+def test_new_conversation_begins_with_the_whole_list() -> None:
+    replica = Replica(1)
+    reports = reports_of(p=replica)
+    take(reports)
+    reports.restart()
+    replica.kept.append(sealed_point(2, "g"))
+    page = answered(reports)
+    assert page.is_complete
+    assert sequences(page) == [1, 2]
+
+
+def test_too_many_waiting_changes_become_the_whole_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(point_reports, "MAX_WAITING_CHANGES", 3)
+    replica = Replica(1)
+    reports = reports_of(p=replica)
+    answered(reports)
+    replica.kept = [sealed_point(n, "g") for n in range(2, 6)]
+    for point in replica.kept:
+        reports.changed("p", [point], [])
+    page = answered(reports)
+    assert page.is_complete
+    assert sequences(page) == [2, 3, 4, 5]
+    assert reports.take(0) is None
+
+
+def test_page_without_an_answer_gives_way_and_its_list_is_due_with_the_next_change() -> None:
+    replica = Replica(1)
+    reports = reports_of(p=replica, q=Replica(9))
+    assert take(reports, 0).protection_id == "p"
+    assert reports.take(ANSWER_SECONDS - 1) is None
+    assert answered(reports, ANSWER_SECONDS).protection_id == "q"
+    assert reports.take(ANSWER_SECONDS) is None
+    replica.kept.append(sealed_point(2, "g"))
+    reports.changed("p", [sealed_point(2, "g")], [])
+    page = answered(reports, ANSWER_SECONDS)
+    assert page.is_complete
+    assert sequences(page) == [1, 2]

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from agent.failover.outcome import RehearsalError
+from agent.failover.records import RehearsalRecord, RehearsalRecords, RehearsalState
+from tests.unit.agent.fakes import FusedFiles, InlineWorker
+
+ID = "11111111-0000-4000-8000-000000000001"
+RECORD = RehearsalRecord(
+    ID, "order", "protection", "generation", 3, "web01 - test", RehearsalState.STARTING, "2026"
+)
+
+
+def records(folder: Path) -> RehearsalRecords:
+    return RehearsalRecords(FusedFiles(), InlineWorker(), folder / "rehearsals")
+
+
+async def test_record_is_read_back_by_a_later_run(tmp_path: Path) -> None:
+    await records(tmp_path).write(RECORD)
+    assert await records(tmp_path).get(ID) == RECORD
+
+
+async def test_removed_record_is_gone_and_may_be_removed_again(tmp_path: Path) -> None:
+    await records(tmp_path).remove(ID)
+    await records(tmp_path).write(RECORD)
+    await records(tmp_path).remove(ID)
+    await records(tmp_path).remove(ID)
+    assert await records(tmp_path).get(ID) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"version": 1}', "[]"])
+async def test_damaged_record_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "rehearsals").mkdir()
+    (tmp_path / "rehearsals" / f"{ID}.json").write_text(content)
+    with pytest.raises(RehearsalError, match=rf"{ID}.json is not a record.*Move the file away"):
+        await records(tmp_path).get(ID)
+
+
+async def test_record_of_another_rehearsal_is_refused(tmp_path: Path) -> None:
+    await records(tmp_path).write(RECORD)
+    other = ID.replace("1111", "2222")
+    folder = tmp_path / "rehearsals"
+    (folder / f"{ID}.json").rename(folder / f"{other}.json")
+    with pytest.raises(RehearsalError, match=f"rehearsal {ID}"):
+        await records(tmp_path).get(other)
