@@ -7,7 +7,6 @@ without TLS 1.3 is refused here when its identity is asked for, besides the suit
 
 import asyncio
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,7 +14,6 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from replikera.identity import (
     Caller,
@@ -82,11 +80,9 @@ class Server:
         try:
             self.port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: {error}") from error
+            raise _cannot_listen(address) from error
         if self.port == 0:
-            raise OSError(
-                f"cannot listen on {address}: the address is in use or not of this machine"
-            )
+            raise _cannot_listen(address)
 
     async def start(self) -> None:
         """Accept connections."""
@@ -95,6 +91,11 @@ class Server:
     async def stop(self, grace: float) -> None:
         """Refuse new calls, give the running ones `grace` seconds, end them."""
         await self._server.stop(grace)
+
+
+def _cannot_listen(address: str) -> OSError:
+    # gRPC's own text only says that it failed, and how to log more.
+    return OSError(f"cannot listen on {address}: the address is in use, or not one of this machine")
 
 
 def _server_options(limits: Limits) -> list[Option]:
@@ -241,29 +242,6 @@ def _only_dns_name(leaf: bytes) -> str:
     return names[0]
 
 
-def server_tls(credentials: Credentials) -> ssl.SSLContext:
-    """Return a TLS 1.3 context for a server that demands a certificate of the vault."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return _with_credentials(context, credentials)
-
-
-def client_tls(credentials: Credentials) -> ssl.SSLContext:
-    """Return a TLS 1.3 context for a client; the caller names the peer by `dns_name`."""
-    return _with_credentials(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), credentials)
-
-
-def _with_credentials(context: ssl.SSLContext, credentials: Credentials) -> ssl.SSLContext:
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=credentials.root_certificate.decode())
-    # The standard library loads a key from a file only; the folder is this user's alone and gone at once.
-    with tempfile.NamedTemporaryFile() as bundle:
-        bundle.write(credentials.private_key + credentials.certificate_chain)
-        bundle.flush()
-        context.load_cert_chain(bundle.name)
-    return context
-
-
 class _ServedStream:
     """The receiving end of a replication conversation."""
 
@@ -378,8 +356,3 @@ class GrpcDialler:
             await channel.close()
             raise
         return stream
-
-
-def certificate_pem(der: bytes) -> bytes:
-    """Return a certificate's PEM form."""
-    return x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)

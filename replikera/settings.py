@@ -1,18 +1,32 @@
 """Settings files: TOML into frozen dataclasses; anything unknown is an error with its path."""
 
+import re
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from replikera.ports.files import Files
 
 T = TypeVar("T")
 
 _MAX_SETTINGS_BYTES = 1 << 20
-FORBID_UNKNOWN = {"extra": "forbid"}
+FORBID_UNKNOWN = ConfigDict(extra="forbid")
 """Value for `__pydantic_config__` of every settings dataclass: an unknown key is an error."""
+
+_ENDPOINT = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+
+
+def _check_endpoint(text: str) -> str:
+    match = _ENDPOINT.fullmatch(text)
+    if match is None or not 1 <= int(match[2]) <= 65535:
+        raise ValueError("must be host:port with a port of 1 to 65535, for example 10.0.0.5:7401")
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
+"""An address to listen on or to dial, "host:port"."""
 
 
 class SettingsError(ValueError):

@@ -1,0 +1,92 @@
+"""What people type for lengths of time, points and networks, parsed with an error that shows the right form."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhd])")
+_SEQUENCE = re.compile(r"[1-9][0-9]{0,18}")
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length of time."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostNetwork:
+    """A network as one host knows it."""
+
+    host: str
+    network: str
+
+
+def parse_duration(text: str) -> Duration:
+    """Return what "30s", "5m", "24h" or "5d" means."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a length of time: write a whole number and s, m, h or d, "
+            "as in 30s, 5m, 24h or 5d."
+        )
+    return Duration(int(match["count"]) * _UNITS[match["unit"]])
+
+
+def parse_positive_duration(text: str) -> Duration:
+    """Return what `parse_duration` does, but nothing of no length."""
+    duration = parse_duration(text)
+    if duration.seconds == 0:
+        raise typer.BadParameter(f"{text!r} is no time at all: 1s is the least.")
+    return duration
+
+
+def parse_retention(text: str) -> Duration:
+    """Return a length of time that the vault can keep points for: whole hours."""
+    duration = parse_duration(text)
+    if duration.seconds % _UNITS["h"]:
+        raise typer.BadParameter(f"{text!r}: retention counts in whole hours, as in 24h or 5d.")
+    return duration
+
+
+def parse_host_network(text: str) -> HostNetwork:
+    """Return the two parts of "HOST/NETWORK"; a network's name may hold slashes, a host's not."""
+    host, _, network = text.partition("/")
+    if not host or not network:
+        raise typer.BadParameter(
+            f"{text!r} does not name a network of a host: write HOST/NETWORK, as in hv1/production."
+        )
+    return HostNetwork(host, network)
+
+
+def parse_point(text: str) -> str:
+    """Return "latest" or the digits of a recovery point's sequence."""
+    if text == LATEST or _SEQUENCE.fullmatch(text):
+        return text
+    raise typer.BadParameter(
+        f"{text!r} is not a recovery point: write latest, or a number that "
+        "`replikera point list VM` shows."
+    )
+
+
+def point_value(text: str) -> str | int:
+    """Return a parsed point as the vault takes it."""
+    return LATEST if text == LATEST else int(text)
+
+
+VmArgument = Annotated[str, typer.Argument(metavar="VM", help="The virtual machine's name or id.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")]
+WaitTimeoutOption = Annotated[
+    Duration | None,
+    typer.Option(
+        "--wait-timeout",
+        metavar="TIME",
+        parser=parse_positive_duration,
+        help="Wait no longer than this, as in 10m; the job goes on.",
+    ),
+]

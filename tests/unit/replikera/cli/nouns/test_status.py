@@ -1,0 +1,104 @@
+from typing import Any
+
+import pytest
+
+from tests.unit.replikera.cli.fake_vault import FakeVault
+from tests.unit.replikera.cli.running import Cli, squeezed
+
+HOST = {"name": "hv1", "site": "a", "state": "connected", "last_seen_at": "2026-11-22T20:14:55Z"}
+PROTECTION: dict[str, Any] = {
+    "id": "p1",
+    "name": "web",
+    "source_host": "hv1",
+    "target_host": "hv2",
+    "state": "protected",
+    "health": "healthy",
+    "newest_point": {"sequence": 7, "capture_started_at": "2026-11-22T20:14:55.5Z"},
+    "lag_seconds": 21.2,
+    "test_failover": {"id": "t1", "state": "cleaned-up"},
+}
+
+
+def status(**changes: object) -> dict[str, Any]:
+    return {
+        "vault": {"id": "v", "name": "lab"},
+        "now": "2026-11-22T20:15:55Z",
+        "health": "healthy",
+        "hosts": [HOST, {**HOST, "name": "hv2"}],
+        "protections": [PROTECTION],
+        "jobs_running": 0,
+        **changes,
+    }
+
+
+async def test_everything_is_answered_at_a_glance(cli: Cli, vault: FakeVault) -> None:
+    vault.says("GET", "/status", status())
+    result = await cli("status")
+    assert result.exit_code == 0
+    assert squeezed(result.stdout) == [
+        "vault lab",
+        "health healthy",
+        "hosts 2 of 2 connected",
+        "jobs running 0",
+        "VM SOURCE TARGET STATE HEALTH LAG NEWEST POINT LAST TEST FAILOVER",
+        "web hv1 hv2 protected healthy 22s 7 at 2026-11-22 20:14:55.500Z cleaned-up",
+    ]
+    assert result.stderr == ""
+    assert vault.requests == [("GET", "/api/v1/status", None)]
+
+
+async def test_programs_get_the_vaults_answer(cli: Cli, vault: FakeVault) -> None:
+    vault.says("GET", "/status", status(hosts=[]))
+    assert await cli.json("status") == status(hosts=[])
+
+
+async def test_what_is_wrong_comes_with_what_to_do(cli: Cli, vault: FakeVault) -> None:
+    ill = {
+        **PROTECTION,
+        "health": "critical",
+        "lag_seconds": None,
+        "cause": "hv2 is away.",
+        "remedy": "Start its agent",
+    }
+    away = {**HOST, "name": "hv2", "state": "disconnected"}
+    vault.says("GET", "/status", status(hosts=[HOST, away], protections=[ill], health="critical"))
+    result = await cli("status")
+    lines = squeezed(result.stdout)
+    assert "hosts 1 of 2 connected" in lines
+    assert "critical unknown 7 at" in lines[5]
+    assert lines[6:] == [
+        "action: host hv2 was last seen 1m ago. Start its agent, or look at its log.",
+        "action: web: hv2 is away. Start its agent.",
+    ]
+    assert result.stderr == "next: replikera protection show web\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"hosts": [], "protections": []}, "replikera host invite --site SITE"),
+        ({"protections": []}, "replikera vm list"),
+        (
+            {"protections": [{**PROTECTION, "test_failover": None}]},
+            "replikera test-failover start web --wait",
+        ),
+        ({"protections": [{**PROTECTION, "health": "unknown"}]}, "replikera protection show web"),
+    ],
+)
+async def test_the_next_step_is_named(
+    cli: Cli, vault: FakeVault, changes: dict[str, object], hint: str
+) -> None:
+    vault.says("GET", "/status", status(**changes))
+    assert (await cli("status")).stderr == f"next: {hint}\n"
+
+
+async def test_a_new_vault_and_missing_values_are_not_made_up(cli: Cli, vault: FakeVault) -> None:
+    vault.says("GET", "/status", {"protections": [{"name": "web", "newest_point": None}]})
+    assert await cli.lines("status") == [
+        "vault unknown",
+        "health unknown",
+        "hosts unknown",
+        "jobs running unknown",
+        "VM SOURCE TARGET STATE HEALTH LAG NEWEST POINT LAST TEST FAILOVER",
+        "web unknown unknown unknown unknown unknown none never",
+    ]

@@ -1,0 +1,151 @@
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from replikera.cli.client import VaultClient
+from replikera.cli.errors import AnswerError, AuthenticationError, NotFoundError, UnreachableError
+from replikera.cli.profile import Profile, load_profile
+from replikera.identity import Credentials, Role
+from replikera.system.files import SystemFiles
+from replikera.tls import server_tls
+from tests.support.authority import VAULT_ID, Authority, make_authority
+from tests.unit.replikera.cli.fake_vault import Answer, FakeVault
+from tests.unit.replikera.cli.running import write_profile
+
+
+def profile_at(address: str, folder: Path, credentials: Credentials) -> Profile:
+    write_profile(folder, credentials, api_address=address)
+    return load_profile(SystemFiles(), folder, datetime.now(UTC))
+
+
+@pytest.fixture
+def profile(vault: FakeVault, operator: Credentials, tmp_path: Path) -> Profile:
+    return profile_at(vault.address, tmp_path / "profile", operator)
+
+
+@asynccontextmanager
+async def serving(fake: FakeVault, tls: ssl.SSLContext) -> AsyncIterator[FakeVault]:
+    server = await fake.start_with(tls)
+    try:
+        yield fake
+    finally:
+        await server.close()
+
+
+async def test_an_object_comes_back_as_it_was_sent(vault: FakeVault, profile: Profile) -> None:
+    vault.says("POST", "/policies", {"id": "7", "n": 2**70}, status=201)
+    async with VaultClient(profile) as client:
+        assert await client.post("policies", body={"name": "ü"}) == {"id": "7", "n": 2**70}
+    assert vault.requests == [("POST", "/api/v1/policies", {"name": "ü"})]
+
+
+async def test_names_are_one_segment_whatever_they_hold(vault: FakeVault, profile: Profile) -> None:
+    vault.says("GET", "/protections/a%2F..%3Fb%20%25/points", {"items": []})
+    async with VaultClient(profile) as client:
+        assert await client.get("protections", "a/..?b %", "points") == {"items": []}
+
+
+async def test_a_refusal_is_a_typed_error(vault: FakeVault, profile: Profile) -> None:
+    vault.refuses("GET", "/jobs/9", 404, code="unknown-job", detail="No job 9", remedy="List them")
+    async with VaultClient(profile) as client:
+        with pytest.raises(NotFoundError) as caught:
+            await client.get("jobs", "9")
+    assert caught.value.code == "unknown-job"
+
+
+async def test_a_redirect_is_not_followed(vault: FakeVault, profile: Profile) -> None:
+    vault.blurts("GET", "/vault", Answer(302, b"", location="/api/v1/elsewhere"))
+    vault.says("GET", "/elsewhere", {"id": "another"})
+    async with VaultClient(profile) as client:
+        with pytest.raises(Exception, match="HTTP 302"):
+            await client.get("vault")
+
+
+async def test_an_answer_without_end_is_cut_off(vault: FakeVault, profile: Profile) -> None:
+    vault.says("GET", "/jobs", {"items": ["x" * 1000]})
+    async with VaultClient(profile, answer_limit=1000) as client:
+        with pytest.raises(AnswerError, match="larger than 1000 bytes"):
+            await client.get("jobs")
+    async with VaultClient(profile, answer_limit=1100) as client:
+        assert await client.get("jobs")
+
+
+async def test_a_vault_that_is_down_is_named_with_its_address(
+    operator: Credentials, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    async with VaultClient(profile_at(address, tmp_path, operator)) as client:
+        with pytest.raises(UnreachableError, match=f"No vault answers at {address}") as caught:
+            await client.get("vault")
+    assert "profile.json" in caught.value.remedy
+
+
+async def test_a_name_that_does_not_resolve_is_unreachable(
+    operator: Credentials, tmp_path: Path
+) -> None:
+    profile = profile_at("vault.invalid:443", tmp_path, operator)
+    async with VaultClient(profile) as client:
+        with pytest.raises(UnreachableError, match="No vault answers at vault.invalid:443"):
+            await client.get("vault")
+
+
+async def test_a_vault_that_says_nothing_is_given_up(operator: Credentials, tmp_path: Path) -> None:
+    ended = asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        async with VaultClient(
+            profile_at(address, tmp_path, operator), request_timeout=0.2
+        ) as client:
+            with pytest.raises(UnreachableError, match="did not answer within 0.2 seconds"):
+                await client.get("vault")
+        await ended.wait()
+
+
+async def test_a_broken_connection_is_unreachable(vault: FakeVault, profile: Profile) -> None:
+    vault.hangs_up_before("POST", "/protections", {}, times=5)
+    async with VaultClient(profile) as client:
+        with pytest.raises(UnreachableError, match="without an answer") as caught:
+            await client.post("protections", body={})
+    assert str(profile.folder) in caught.value.remedy
+    assert len(vault.requests) == 1
+
+
+async def test_a_vault_of_another_authority_is_not_believed(
+    operator: Credentials, tmp_path: Path
+) -> None:
+    stranger = make_authority().issue(Role.VAULT, VAULT_ID)
+    async with (
+        serving(FakeVault(), server_tls(stranger)) as fake,
+        VaultClient(profile_at(fake.address, tmp_path, operator)) as client,
+    ):
+        with pytest.raises(AuthenticationError, match="did not prove to be vault") as caught:
+            await client.get("vault")
+    assert caught.value.code == "vault-not-trusted"
+    assert fake.requests == []
+
+
+async def test_a_host_of_the_vault_is_not_the_vault(
+    authority: Authority, operator: Credentials, tmp_path: Path
+) -> None:
+    impostor = server_tls(authority.issue(Role.HOST, VAULT_ID))
+    async with (
+        serving(FakeVault(), impostor) as fake,
+        VaultClient(profile_at(fake.address, tmp_path, operator)) as client,
+    ):
+        with pytest.raises(AuthenticationError, match="did not prove to be vault"):
+            await client.get("vault")
+    assert fake.requests == []

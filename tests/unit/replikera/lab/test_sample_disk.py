@@ -1,0 +1,22 @@
+"""The sample disk is a real disk, the same in every run."""
+
+from pathlib import Path
+
+from replikera.lab.sample_disk import SAMPLE_DATA_BYTES, SAMPLE_DISK_BYTES, make_sample_disk
+from replikera.lab.witness import digest, read_disk
+from replikera.system.files import SystemFiles
+from replikera.system.randomness import SystemRandomness
+
+FILES = SystemFiles()
+
+
+def test_two_sample_disks_look_the_same_to_a_guest(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_sample_disk(FILES, tmp_path / name, SystemRandomness())
+    assert digest(FILES, tmp_path / "a") == digest(FILES, tmp_path / "b")
+    with FILES.open_read(tmp_path / "a") as file:
+        disk = read_disk(file)
+        data = sum(length for offset, length in disk.runs() if offset)
+        second = next(offset for offset, _ in list(disk.runs())[2:] if offset)
+        assert (disk.size, data) == (SAMPLE_DISK_BYTES, SAMPLE_DATA_BYTES)
+        assert b"service=web level=info" in file.read(200, second)
