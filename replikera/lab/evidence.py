@@ -1,0 +1,72 @@
+"""Whether a recovered disk is what its source was: the digests, who read them, and the verdict."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from replikera.lab.machine import Machine
+from replikera.lab.qemu import QEMU_IMG, are_equal
+from replikera.lab.witness import digest
+
+WITNESS = "witness"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A recovery point's name."""
+
+    generation: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiskEvidence:
+    """One recovered disk beside its source at the same point. `problem` is empty unless the readers disagree."""
+
+    machine: str
+    disk: str
+    point: Point
+    source_sha256: str
+    recovered_sha256: str
+    readers: tuple[str, ...]
+    problem: str
+
+    @property
+    def is_equal(self) -> bool:
+        """Tell whether the disks are equal by the word of every reader."""
+        return self.source_sha256 == self.recovered_sha256 and not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class DiskPair:
+    """Two files that should look the same to a guest."""
+
+    machine: str
+    disk: str
+    source: Path
+    recovered: Path
+
+
+async def compare(machine: Machine, pair: DiskPair, point: Point) -> DiskEvidence:
+    """Read both disks by every reader there is. Raises `WitnessError` and `LabError`."""
+    source, recovered = await asyncio.gather(
+        machine.worker.run(digest, machine.files, pair.source),
+        machine.worker.run(digest, machine.files, pair.recovered),
+    )
+    opinion = await are_equal(machine.processes, pair.source, pair.recovered)
+    return DiskEvidence(
+        machine=pair.machine,
+        disk=pair.disk,
+        point=point,
+        source_sha256=source,
+        recovered_sha256=recovered,
+        readers=(WITNESS,) if opinion is None else (WITNESS, QEMU_IMG),
+        problem=_problem(opinion, is_equal=source == recovered),
+    )
+
+
+def _problem(opinion: bool | None, *, is_equal: bool) -> str:
+    if opinion is None or opinion == is_equal:
+        return ""
+    found = {True: "equal", False: "different"}
+    return f"{WITNESS} finds the disks {found[is_equal]}, {QEMU_IMG} finds them {found[opinion]}"

@@ -1,0 +1,165 @@
+"""A test failover by the operations of a user, and what the lab looks at while it stands and after it is gone."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from replikera.lab.command_line import LONG_COMMAND_TIMEOUT_S
+from replikera.lab.errors import LabError
+from replikera.lab.evidence import DiskEvidence, DiskPair, Point, compare
+from replikera.lab.kept_views import KeptView, find_kept_view, hold
+from replikera.lab.line import MACHINE_NAME, Line, items
+from replikera.lab.machine import Machine
+from replikera.lab.narrator import Narrator
+from replikera.lab.report import Findings
+from replikera.lab.settings_files import host_name
+from replikera.lab.waiting import wait_for
+
+_VIEW_S = 60.0
+_CLEAN_S = 30.0
+
+
+class Rehearsing:
+    """Test failovers of the lab's machine."""
+
+    def __init__(self, machine: Machine, line: Line, narrator: Narrator) -> None:
+        self._machine = machine
+        self._line = line
+        self._narrator = narrator
+        self._held: dict[datetime, KeptView] = {}
+
+    async def choose_older(self, points: Sequence[Mapping[str, object]]) -> str:
+        """Return the sequence of the middle one of some points, and hold the source's view of it."""
+        point = points[len(points) // 2]
+        taken_at = _instant(point)
+        view = await self._kept_view(taken_at)
+        folder = self._line.folder.held_views / view.folder.name
+        self._held[taken_at] = await self._machine.worker.run(
+            hold, self._machine.files, view, folder
+        )
+        return str(point["sequence"])
+
+    async def rehearse(self, point: str, findings: Findings) -> None:
+        """Recover a point, compare every disk, clean up, and look for what is left."""
+        test = ("replikera", "test-failover")
+        await self._line.commands.run(
+            *(*test, "start", MACHINE_NAME, "--point", point, "--wait"),
+            timeout=LONG_COMMAND_TIMEOUT_S,
+        )
+        await self._line.commands.run(*test, "show", MACHINE_NAME)
+        findings.disks += await self._compare(await self._shown())
+        await self._line.commands.run(
+            *(*test, "cleanup", MACHINE_NAME, "--notes", "compared by the lab", "--wait")
+        )
+        findings.test_failovers.append(await self._shown())
+        findings.leftovers += await self._leftovers()
+
+    async def _shown(self) -> Mapping[str, object]:
+        return await self._line.commands.ask("replikera", "test-failover", "show", MACHINE_NAME)
+
+    async def _compare(self, test: Mapping[str, object]) -> list[DiskEvidence]:
+        point = point_of(test)
+        view = await self._kept_view(await self._capture_of(point))
+        found = []
+        for disk_id, path in recovered_disks(test):
+            pair = DiskPair(MACHINE_NAME, disk_id, view.disk(disk_id), path)
+            with self._narrator.work(f"reading disk {disk_id} of both sites"):
+                found.append(await compare(self._machine, pair, point))
+            self._tell(found[-1])
+        if not found:
+            raise LabError("the test failover shows no disk", "Look into the secondary agent's log")
+        return found
+
+    def _tell(self, evidence: DiskEvidence) -> None:
+        self._narrator.note(f"  source     {evidence.source_sha256}")
+        self._narrator.note(f"  recovered  {evidence.recovered_sha256}")
+        readers = " and ".join(evidence.readers)
+        text = evidence.problem or (f"equal, say {readers}" if evidence.is_equal else "DIFFERENT")
+        self._narrator.verdict(f"  {text}", is_good=evidence.is_equal)
+
+    async def _capture_of(self, point: Point) -> datetime:
+        for listed in await self._line.points():
+            if (listed.get("generation"), listed.get("sequence")) == (
+                point.generation,
+                point.sequence,
+            ):
+                return _instant(listed)
+        raise LabError(
+            f"point {point.sequence} was recovered and is not listed", "Run the lab again"
+        )
+
+    async def _kept_view(self, taken_at: datetime) -> KeptView:
+        hypervisor = self._line.folder.primary.hypervisor
+
+        async def look() -> KeptView | None:
+            return self._held.get(taken_at) or await self._machine.worker.run(
+                find_kept_view, self._machine.files, hypervisor, taken_at
+            )
+
+        return await wait_for(
+            self._machine.clock,
+            look,
+            what=f"the end of the source's view of {taken_at.isoformat()}",
+            timeout=_VIEW_S,
+        )
+
+    async def _leftovers(self) -> list[str]:
+        async def look() -> bool | None:
+            return None if await self._remains() else True
+
+        with self._narrator.work("looking for what the test failover left"):
+            try:
+                await wait_for(
+                    self._machine.clock, look, what="a clean inventory", timeout=_CLEAN_S
+                )
+            except LabError:
+                return await self._remains()
+        self._narrator.verdict("  nothing is left", is_good=True)
+        return []
+
+    async def _remains(self) -> list[str]:
+        secondary = self._line.folder.secondary
+        machines = items(await self._line.commands.ask("replikera", "vm", "list"))
+        reported = [
+            f"machine {machine.get('name')} in the inventory of {host_name(secondary)}"
+            for machine in machines
+            if machine.get("host") == host_name(secondary)
+        ]
+        folders = (
+            secondary.hypervisor / "machines",
+            secondary.hypervisor / "storage" / "rehearsals",
+        )
+        for folder in folders:
+            names = await self._machine.worker.run(self._machine.files.list_directory, folder)
+            reported += [str(folder / name) for name in names]
+        return reported
+
+
+def point_of(test: Mapping[str, object]) -> Point:
+    """Return the point that a test failover recovered. Raises `LabError`."""
+    match test.get("point"):
+        case {"generation": str(generation), "sequence": int(sequence)}:
+            return Point(generation, sequence)
+        case other:
+            raise _unknown(other)
+
+
+def recovered_disks(test: Mapping[str, object]) -> list[tuple[str, Path]]:
+    """Return ids and files of a test failover's disks. Raises `LabError`."""
+    disks = test.get("disks")
+    found = []
+    for disk in disks if isinstance(disks, list) else [disks]:
+        match disk:
+            case {"disk_id": str(disk_id), "path": str(path)}:
+                found.append((disk_id, Path(path)))
+            case other:
+                raise _unknown(other)
+    return found
+
+
+def _instant(point: Mapping[str, object]) -> datetime:
+    return datetime.fromisoformat(str(point["capture_ended_at"]))
+
+
+def _unknown(value: object) -> LabError:
+    return LabError(f"the vault answered {value!r}", "Install all programs anew")

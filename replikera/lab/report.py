@@ -1,0 +1,83 @@
+"""The report of a run: what was done, what was compared, and whether all of it was well."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+from replikera.durable import write_durably
+from replikera.lab.evidence import DiskEvidence
+from replikera.lab.folder import LabFolder
+from replikera.lab.narrator import Step
+from replikera.ports.files import Files
+
+VAULT_NAME = "lab"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a run found so far. `is_complete` once it came to its end, `problem` says why it did not."""
+
+    started_at: datetime
+    disks: list[DiskEvidence] = field(default_factory=list)
+    test_failovers: list[Mapping[str, object]] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+    problem: str = ""
+    is_complete: bool = False
+
+
+def is_success(findings: Findings, *, has_workload: bool) -> bool:
+    """Tell whether every disk was equal, every guest well, every test cleaned up, and nothing is left."""
+    return (
+        findings.is_complete
+        and not findings.problem
+        and not findings.leftovers
+        and bool(findings.disks)
+        and all(disk.is_equal for disk in findings.disks)
+        and bool(findings.test_failovers)
+        and all(_is_good(test, has_workload=has_workload) for test in findings.test_failovers)
+    )
+
+
+def document(
+    findings: Findings, steps: tuple[Step, ...], *, has_workload: bool
+) -> dict[str, object]:
+    """Return the report as JSON values."""
+    return {
+        "vault": VAULT_NAME,
+        "started_at": findings.started_at.isoformat(),
+        "steps": [_step(step) for step in steps],
+        "disks": [_disk(disk) for disk in findings.disks],
+        "test_failovers": list(findings.test_failovers),
+        "leftovers": findings.leftovers,
+        "problem": findings.problem or None,
+        "succeeded": is_success(findings, has_workload=has_workload),
+    }
+
+
+def write_report(files: Files, folder: LabFolder, report: Mapping[str, object]) -> None:
+    """Put the report into the lab's folder."""
+    write_durably(files, folder.report, json.dumps(report, indent=2).encode() + b"\n", mode=0o644)
+
+
+def _is_good(test: Mapping[str, object], *, has_workload: bool) -> bool:
+    guest = test.get("guest")
+    if test.get("is_successful") is not True or not isinstance(guest, dict):
+        return False
+    records = guest.get("records")
+    has_records = isinstance(records, int) and records > 0
+    return guest.get("is_healthy") is True and (has_records or not has_workload)
+
+
+def _step(step: Step) -> dict[str, object]:
+    command = {"command": step.command} if step.command else {}
+    return {"name": step.name, **command, "seconds": step.seconds}
+
+
+def _disk(disk: DiskEvidence) -> dict[str, object]:
+    return {
+        **asdict(disk),
+        "readers": list(disk.readers),
+        "problem": disk.problem or None,
+        "equal": disk.is_equal,
+    }

@@ -1,0 +1,155 @@
+"""`replikera lab run`: the whole line, its proof, and an end that leaves no process behind."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from replikera.lab.daemons import Daemons
+from replikera.lab.errors import LabError
+from replikera.lab.folder import LabFolder, claim_folder, find_folder
+from replikera.lab.kept_views import views_folder
+from replikera.lab.line import MACHINE_NAME, Line
+from replikera.lab.machine import Machine
+from replikera.lab.narrator import Narrator
+from replikera.lab.rehearsing import Rehearsing
+from replikera.lab.report import Findings, document, write_report
+from replikera.lab.sample_disk import make_sample_disk
+from replikera.lab.settings_files import KEPT_VIEWS, PORTS_NEEDED, LoopbackPorts, write_settings
+from replikera.lab.witness import WitnessError
+
+_WORKLOAD_POINTS = 5
+"""Enough for one that is neither the newest nor the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run was asked for."""
+
+    folder: Path
+    disks: tuple[Path, ...] = ()
+    has_workload: bool = True
+    stays: bool = False
+
+
+async def prepare(
+    machine: Machine, narrator: Narrator, root: Path, *, kept_views: int = KEPT_VIEWS
+) -> Line:
+    """Return the line of a new lab in `root`, its settings written. Raises `LabError`."""
+    await machine.worker.run(_refuse_running, machine, root)
+    with narrator.work(f"preparing {root}"):
+        folder = await machine.worker.run(claim_folder, machine.files, root)
+    ports = LoopbackPorts(*machine.free_ports(PORTS_NEEDED, machine.randomness))
+    await machine.worker.run(write_settings, machine.files, folder, ports, kept_views=kept_views)
+    return Line(machine, folder, narrator)
+
+
+async def build(
+    machine: Machine, narrator: Narrator, line: Line, disks: Sequence[Path], *, has_workload: bool
+) -> None:
+    """Walk from nothing to two joined sites, a machine, and a policy. Raises `LabError`."""
+    narrator.heading("A vault, its certificate authority, and its first operator")
+    await line.make_vault()
+    narrator.heading("The primary site: a host with a machine joins the vault")
+    await line.make_host(line.folder.primary, ("production",))
+    await line.make_machine(
+        disks or await _sample(machine, narrator, line.folder), has_workload=has_workload
+    )
+    await line.join(line.folder.primary)
+    narrator.heading("The secondary site: another host joins")
+    await line.make_host(line.folder.secondary, ("production", "test:isolated"))
+    await line.join(line.folder.secondary)
+    narrator.heading("A policy, and what stands for which network")
+    await line.commands.run("replikera", "vm", "list")
+    await line.make_policy()
+
+
+async def run_lab(machine: Machine, narrator: Narrator, options: Options) -> dict[str, object]:
+    """Run a lab and return its report, which is also in the lab's folder. Raises `LabError`."""
+    await machine.worker.run(_check_disks, machine, options.disks)
+    line = await prepare(machine, narrator, options.folder)
+    findings = Findings(machine.clock.now())
+    try:
+        await _walk(machine, narrator, line, findings, options)
+        findings.is_complete = True
+    except (LabError, WitnessError, OSError) as error:
+        findings.problem = str(error)
+        narrator.verdict(str(error), is_good=False)
+    except asyncio.CancelledError:
+        findings.problem = "interrupted"
+        raise
+    finally:
+        if not options.stays:
+            await _end(narrator, line, findings)
+        report = document(findings, narrator.steps, has_workload=options.has_workload)
+        if report["succeeded"] is True and not options.stays:
+            await machine.worker.run(_remove_views, machine, line.folder)
+        await machine.worker.run(write_report, machine.files, line.folder, report)
+    return report
+
+
+async def end_lab(machine: Machine, narrator: Narrator, root: Path) -> None:
+    """End every process of the lab in `root`. Raises `LabError`."""
+    folder = await machine.worker.run(find_folder, machine.files, root)
+    await Line(machine, folder, narrator).end()
+
+
+async def _walk(
+    machine: Machine, narrator: Narrator, line: Line, findings: Findings, options: Options
+) -> None:
+    disks = options.disks
+    await build(machine, narrator, line, disks, has_workload=options.has_workload)
+    narrator.heading("Protection: initial replication, then a recovery point every two seconds")
+    await line.protect()
+    rehearsing = Rehearsing(machine, line, narrator)
+    older = None
+    if options.has_workload:
+        older = await rehearsing.choose_older(await line.wait_for_points(_WORKLOAD_POINTS))
+    await line.commands.run("replikera", "point", "list", MACHINE_NAME)
+    narrator.heading("A test failover from the latest point")
+    await rehearsing.rehearse("latest", findings)
+    if older is not None:
+        narrator.heading("A test failover from an older point")
+        await rehearsing.rehearse(older, findings)
+    narrator.heading("How the vault sees it")
+    await line.commands.run("replikera", "status")
+
+
+async def _end(narrator: Narrator, line: Line, findings: Findings) -> None:
+    narrator.heading("The end of every daemon and guest")
+    try:
+        await line.end()
+    except (LabError, OSError) as error:
+        findings.problem = findings.problem or str(error)
+        narrator.verdict(str(error), is_good=False)
+
+
+async def _sample(machine: Machine, narrator: Narrator, folder: LabFolder) -> tuple[Path, ...]:
+    path = folder.disks / "sample.vhdx"
+    with narrator.work("making a disk of 256 MiB with 64 MiB of data"):
+        await machine.worker.run(make_sample_disk, machine.files, path, machine.randomness)
+    return (path,)
+
+
+def _remove_views(machine: Machine, folder: LabFolder) -> None:
+    # Gigabytes under a workload, and of no more use once every comparison was well.
+    machine.files.remove_tree(views_folder(folder.primary.hypervisor))
+    machine.files.remove_tree(folder.held_views)
+
+
+def _check_disks(machine: Machine, disks: Sequence[Path]) -> None:
+    for disk in disks:
+        if machine.files.status(disk) is None:
+            raise LabError(f"there is no disk {disk}", "Name an existing VHDX file with --disk")
+    if len({disk.name for disk in disks}) != len(disks):
+        raise LabError("two of the disks have the same file name", "Rename one of them")
+
+
+def _refuse_running(machine: Machine, root: Path) -> None:
+    daemons = Daemons(machine.processes, machine.files, machine.clock, LabFolder(root))
+    running = [name for name in daemons.names() if daemons.is_alive(name)]
+    if running:
+        raise LabError(
+            f"a lab runs in {root}: {', '.join(running)}",
+            f"End it with `replikera lab down --dir {root}`, or choose another folder with --dir",
+        )
