@@ -12,15 +12,14 @@ from typing_extensions import override
 from replikera.channel import (
     REPLICATION_LIMITS,
     GrpcDialler,
-    client_tls,
     enrolment_server,
     fetch_trust_root,
     mutual_tls_server,
     replication_service,
-    server_tls,
 )
 from replikera.identity import Credentials, Role, root_fingerprint
 from replikera.ports.streams import MessageStream, StreamClosedError
+from replikera.tls import client_tls
 from replikera.wire.v1 import enrolment_pb2, enrolment_pb2_grpc
 from tests.support.authority import Authority, make_authority
 
@@ -164,34 +163,6 @@ async def test_tls_1_2_is_refused_by_the_replication_listener(authority: Authori
         host, port = address.split(":")
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await asyncio.open_connection(host, int(port), ssl=context)
-
-
-async def test_the_rest_contexts_demand_a_certificate(authority: Authority) -> None:
-    server = await asyncio.start_server(
-        lambda _reader, writer: writer.close(),
-        "127.0.0.1",
-        0,
-        ssl=server_tls(authority.issue(Role.VAULT, "v")),
-    )
-    port = server.sockets[0].getsockname()[1]
-    bare = ssl.create_default_context(cadata=authority.root_pem.decode())
-    bare.check_hostname = False
-    try:
-        with pytest.raises((ssl.SSLError, ConnectionError)):
-            reader, _ = await asyncio.open_connection("127.0.0.1", port, ssl=bare)
-            if await reader.read() == b"":
-                raise ConnectionError("closed")
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1",
-            port,
-            ssl=client_tls(authority.issue(Role.OPERATOR, "ann")),
-            server_hostname="v.vault.11111111-2222-4333-8444-555555555555",
-        )
-        assert writer.get_extra_info("ssl_object").version() == "TLSv1.3"
-        writer.close()
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 async def test_an_address_in_use_is_an_error_that_names_it(authority: Authority) -> None:
