@@ -18,6 +18,7 @@ from agent.control.conversation import (
 )
 from agent.control.orders import Orders
 from agent.control.stream import SessionDialler, SessionStream
+from replikera.cancellation import in_own_task
 from replikera.ports.clock import Clock
 from replikera.ports.randomness import Randomness
 from replikera.ports.streams import StreamClosedError
@@ -83,7 +84,7 @@ class Session:
 
     async def _reason_of_end(self) -> str:
         try:
-            await self._converse()
+            await in_own_task(self._converse())
         except _ENDS as error:
             return str(error)
         except ExceptionGroup as group:

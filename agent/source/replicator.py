@@ -18,6 +18,7 @@ from agent.source.sending import SegmentSender
 from agent.source.state import SourceState, StateFolder
 from agent.source.status import Failure, ReplicationState, ReplicationStatus
 from replikera.blocks.segment import SegmentHeader, SegmentKind
+from replikera.cancellation import in_own_task
 from replikera.ports.clock import Clock
 from replikera.ports.randomness import Randomness
 from replikera.ports.streams import Dialler
@@ -89,7 +90,7 @@ class ProtectionReplicator:
                 await self._tidy_views()
                 if self._state.resync is not None:
                     return
-                await self._converse()
+                await in_own_task(self._converse())
             except Exception as error:  # noqa: BLE001 - the task's root: one protection never ends the others
                 await self._fail(error)
             await self._back_off()

@@ -16,6 +16,10 @@ MAX_ROWS = 10_000
 """What one list holds at most: some megabytes of JSON, and more than the hosts one coordinator is made for."""
 
 
+_COMMANDS = {"machine": "vm"}
+"""What operators type where it is not the word itself."""
+
+
 class Rows(Generic[T]):
     """Frozen dataclasses of one kind in one table: a field is a column."""
 
@@ -103,14 +107,15 @@ class Repository(Rows[A]):
 def the_one(found: tuple[T, ...], word: str, name: str) -> T:
     """Return the only item that was found under `name`, or say what else was found."""
     noun = word.replace(" ", "-")
+    command = f"replikera {_COMMANDS.get(noun, noun)} list"
     if not found:
         raise UnknownObjectError(
-            f"unknown-{noun}", f"There is no {word} {name}.", f"See: replikera {noun} list."
+            f"unknown-{noun}", f"There is no {word} {name}.", f"See: {command}."
         )
     if len(found) > 1:
         raise RefusedError(
             "ambiguous-name",
             f"More than one {word} has the name {name}.",
-            f"Use the id that replikera {noun} list shows.",
+            f"Use the id that {command} shows.",
         )
     return found[0]

@@ -28,6 +28,7 @@ class ScriptedStream:
         self._coming: asyncio.Queue[Response | None] = asyncio.Queue()
         self.is_closed = False
         self.is_broken = False
+        self.breaks_at_cancellation = False
 
     async def send(self, message: session_pb2.SessionRequest) -> None:
         if self.is_broken:
@@ -35,7 +36,12 @@ class ScriptedStream:
         self.sent.append(message)
 
     async def receive(self) -> Response:
-        message = await self._coming.get()
+        try:
+            message = await self._coming.get()
+        except asyncio.CancelledError:
+            if self.breaks_at_cancellation:
+                raise StreamClosedError("the network broke in the same moment") from None
+            raise
         if message is None:
             raise StreamClosedError("the vault ended the session")
         return message
@@ -301,3 +307,11 @@ async def test_error_that_is_no_end_of_a_session_is_not_hidden(host: Host) -> No
             await vault.stream.welcome()
             await vault.stream.say(Response(points_accepted=session_pb2.RecoveryPointsAccepted()))
     assert caught.value.subgroup(ZeroDivisionError) is not None
+
+
+async def test_session_that_breaks_while_it_is_told_to_end_ends(host: Host) -> None:
+    # Leaving `running` waits for the session: it would hang if the broken stream were all that it saw.
+    async with asyncio.timeout(5), host.running() as vault:
+        await vault.stream.welcome()
+        vault.stream.breaks_at_cancellation = True
+    assert len(vault.streams) == 1

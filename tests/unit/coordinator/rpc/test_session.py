@@ -53,10 +53,13 @@ class Served:
         async with asyncio.timeout(5):
             await self.task
 
-    async def settled(self) -> None:
+    async def settled(self) -> list[str | None]:
+        """Return what was sent before the answer to a heartbeat."""
         self.requests.send(heartbeat=session_pb2.Heartbeat(number=1))
-        while not (await self.next()).HasField("heartbeat"):
-            pass
+        sent: list[str | None] = []
+        while not (message := await self.next()).HasField("heartbeat"):
+            sent.append(message.WhichOneof("message"))
+        return sent
 
 
 @asynccontextmanager
@@ -92,7 +95,10 @@ async def test_orders_are_sent_once_a_session_oldest_first_and_when_new_ones_com
         assert order.job_id == job.id
         session = vault.presence._sessions[TARGET.id]
         session.orders_waiting.set()
-        await served.settled()
+        while session.orders_waiting.is_set():
+            await asyncio.sleep(0)
+        await vault.store._idle.wait()  # the orders were looked up again
+        assert await served.settled() == []
     async with serving(service) as again:
         assert (await again.next()).HasField("welcome")
         assert (await again.next()).order == order

@@ -92,6 +92,43 @@ async def test_writers_take_turns_and_readers_see_one_moment(tmp_path: Path) -> 
     await store.close()
 
 
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for the file's lock."""
+    monkeypatch.setattr(database, "_PRAGMAS", ("PRAGMA busy_timeout = 0", *database._PRAGMAS[1:]))
+
+
+async def test_a_writer_waits_for_its_turn_however_long_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch)
+    store = await opened(tmp_path / "vault.db")
+
+    async def save_target() -> None:
+        async with store.write() as records:
+            await records.save(Decision((TARGET,)))
+
+    async with store.write() as records:
+        second = asyncio.create_task(save_target())
+        await records.save(Decision((SOURCE,)))
+        await asyncio.wait([second], timeout=0.05)
+        assert not second.done()
+    await second
+    async with store.read() as reading:
+        assert await reading.hosts.all() == (SOURCE, TARGET)
+    await store.close()
+
+
+async def test_a_writer_holds_the_file_from_its_first_moment(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "vault.db")
+    other = sqlite3.connect(tmp_path / "vault.db", isolation_level=None, timeout=0)
+    async with store.write():
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+    await store.close()
+
+
 async def test_durability_and_integrity_are_switched_on(tmp_path: Path) -> None:
     store = await opened(tmp_path / "vault.db")
     async with store.read() as records:
@@ -143,7 +180,7 @@ async def test_a_damaged_database_is_refused_before_it_is_written(tmp_path: Path
 async def test_a_database_that_somebody_else_writes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_PRAGMAS", ("PRAGMA busy_timeout = 50", *database._PRAGMAS[1:]))
+    impatient(monkeypatch)
     path = tmp_path / "vault.db"
     await (await opened(path)).close()
     other = sqlite3.connect(path, isolation_level=None)

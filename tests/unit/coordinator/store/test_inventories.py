@@ -40,3 +40,4 @@ async def test_a_machine_is_found_by_name_or_id_unless_two_have_it(vault: Vault)
         with pytest.raises(UnknownObjectError) as caught:
             await inventories.machine("nobody")
     assert caught.value.code == "unknown-machine"
+    assert "replikera vm list" in caught.value.remedy
