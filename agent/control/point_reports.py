@@ -126,7 +126,8 @@ def _next_page(protection_id: str, watched: _Watched) -> session_pb2.RecoveryPoi
     if watched.is_whole_list_due:
         watched.is_whole_list_due = False
         watched.drop()
-        watched.pages = _pages(empty, watched.points(), is_complete=True)
+        # Newest first: the vault must not take an old point for the latest until the last page arrives.
+        watched.pages = _pages(empty, reversed(watched.points()), is_complete=True)
     elif watched.new or watched.released:
         new, released = list(watched.new.values()), sorted(watched.released)
         watched.drop()

@@ -38,10 +38,10 @@ def sequences(page: session_pb2.RecoveryPointReport) -> list[int]:
     return [point.sequence for point in page.points]
 
 
-def test_first_page_is_the_whole_list() -> None:
+def test_first_page_is_the_whole_list_newest_first() -> None:
     page = take(reports_of(p=Replica(1, 2)))
     assert (page.protection_id, page.generation, page.is_complete) == ("p", "g", True)
-    assert sequences(page) == [1, 2]
+    assert sequences(page) == [2, 1]
 
 
 def test_replica_without_points_is_reported_as_empty() -> None:
@@ -68,7 +68,7 @@ def test_long_list_comes_in_pages_of_which_only_the_first_replaces(
     monkeypatch.setattr(point_reports, "MAX_PAGE_POINTS", 2)
     reports = reports_of(p=Replica(1, 2, 3, 4, 5))
     pages = [answered(reports) for _ in range(3)]
-    assert [sequences(page) for page in pages] == [[1, 2], [3, 4], [5]]
+    assert [sequences(page) for page in pages] == [[5, 4], [3, 2], [1]]
     assert [page.is_complete for page in pages] == [True, False, False]
     assert {page.generation for page in pages} == {"g"}
     assert reports.take(0) is None
@@ -79,7 +79,7 @@ def test_page_stays_below_its_size_even_with_long_names() -> None:
     replica.kept = [sealed_point(n, "g", name="n" * 60_000) for n in range(1, 8)]
     reports = reports_of(p=replica)
     pages = [answered(reports) for _ in range(3)]
-    assert [sequences(page) for page in pages] == [[1, 2, 3], [4, 5, 6], [7]]
+    assert [sequences(page) for page in pages] == [[7, 6, 5], [4, 3, 2], [1]]
     assert max(page.ByteSize() for page in pages) < 256 * 1024
 
 
@@ -115,7 +115,7 @@ def test_change_before_the_list_was_taken_is_in_the_list() -> None:
     reports = reports_of(p=replica)
     replica.kept.append(sealed_point(2, "g"))
     reports.changed("p", [sealed_point(2, "g")], [])
-    assert sequences(answered(reports)) == [1, 2]
+    assert sequences(answered(reports)) == [2, 1]
     assert reports.take(0) is None
 
 
@@ -127,7 +127,7 @@ def test_new_conversation_begins_with_the_whole_list() -> None:
     replica.kept.append(sealed_point(2, "g"))
     page = answered(reports)
     assert page.is_complete
-    assert sequences(page) == [1, 2]
+    assert sequences(page) == [2, 1]
 
 
 def test_too_many_waiting_changes_become_the_whole_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_too_many_waiting_changes_become_the_whole_list(monkeypatch: pytest.Monk
         reports.changed("p", [point], [])
     page = answered(reports)
     assert page.is_complete
-    assert sequences(page) == [2, 3, 4, 5]
+    assert sequences(page) == [5, 4, 3, 2]
     assert reports.take(0) is None
 
 
@@ -155,4 +155,4 @@ def test_page_without_an_answer_gives_way_and_its_list_is_due_with_the_next_chan
     reports.changed("p", [sealed_point(2, "g")], [])
     page = answered(reports, ANSWER_SECONDS)
     assert page.is_complete
-    assert sequences(page) == [1, 2]
+    assert sequences(page) == [2, 1]
