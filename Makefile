@@ -38,8 +38,8 @@ bench: .venv/.ok ## ratios beside the peers, in one run
 proto: .venv/.ok ## generate the stubs from proto/
 	$(PY) proto/generate.py
 
-proto-check: .venv/.ok ## fail when the stubs differ from proto/
-	$(PY) proto/generate.py --check
+proto-check: .venv/.ok ## fail when the stubs differ from proto/, or proto/ from the style of its field
+	$(PY) proto/generate.py --check && .venv/bin/buf lint proto
 
 lock: $(UV)     ## resolve requirements.lock anew
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
