@@ -106,8 +106,9 @@ def _check_not_expired(membership: Membership, credentials: Credentials, clock: 
     not_after = credentials.caller.not_after
     if not_after <= clock.now():
         raise MembershipError(
-            f"the certificate of this host has expired on {not_after:%Y-%m-%d at %H:%M} UTC: invite the host "
-            f"to vault {membership.vault_name} again, remove its identity folder, and join"
+            f"the certificate of this host has expired on {not_after:%Y-%m-%d at %H:%M} UTC, and this "
+            f"version renews none: invite it to vault {membership.vault_name} again, set another agent.name, remove "
+            f"the identity folder, and join; its protections have to be enabled anew"
         )
 
 
