@@ -24,6 +24,7 @@ from replikera.ports.files import Files
 from replikera.settings import SettingsError
 from replikera.stopping import stopping_on_signals
 from replikera.system.files import SystemFiles
+from replikera.system.memory import keep_large_buffers
 from replikera.telemetry import configure_logging
 
 MAX_JOIN_LINE_BYTES = 4096
@@ -74,6 +75,7 @@ def run(settings: SettingsOption) -> None:
         files = SystemFiles()
         loaded = load_agent_settings(files, settings)
         configure_logging(loaded.log_level)
+        keep_large_buffers()
         with _only_one(files, loaded), real_machinery() as machinery:
             asyncio.run(_run(loaded, machinery))
 
@@ -108,7 +110,7 @@ def _check_not_expired(membership: Membership, credentials: Credentials, clock: 
         raise MembershipError(
             f"the certificate of this host has expired on {not_after:%Y-%m-%d at %H:%M} UTC, and this "
             f"version renews none: invite it to vault {membership.vault_name} again, set another agent.name, remove "
-            f"the identity folder, and join; its protections have to be enabled anew"
+            f"the identity folder, and join; its protections do not come along"
         )
 
 

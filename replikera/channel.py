@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import grpc
@@ -38,12 +39,15 @@ _KEEPALIVE: tuple[Option, ...] = (
     ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
 )
+_AGE: tuple[Option, ...] = (
+    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_grace_ms", 60_000),
+)
 _COMMON: tuple[Option, ...] = (
     *_KEEPALIVE,
     ("grpc.max_metadata_size", 8_192),
     ("grpc.compression_enabled_algorithms_bitset", 1),
 )
-CONTROL_MESSAGE_BYTES = 256 * 1024
 ENROLMENT_MESSAGE_BYTES = 16 * 1024
 REPLICATION_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 
@@ -54,15 +58,19 @@ class ChannelRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one listener accepts: bytes a message and streams a connection."""
+    """What one listener accepts: bytes a message and streams a connection.
+
+    `ends_old_connections`: after an hour, so that a peer proves itself anew.
+    """
 
     message_bytes: int
     concurrent_streams: int = 64
+    ends_old_connections: bool = True
 
 
-CONTROL_LIMITS = Limits(CONTROL_MESSAGE_BYTES)
 ENROLMENT_LIMITS = Limits(ENROLMENT_MESSAGE_BYTES, concurrent_streams=4)
-REPLICATION_LIMITS = Limits(REPLICATION_MESSAGE_BYTES)
+# An initial replication may take a day on one stream, which gRPC would cut in the middle.
+REPLICATION_LIMITS = Limits(REPLICATION_MESSAGE_BYTES, ends_old_connections=False)
 
 
 class Server:
@@ -106,8 +114,7 @@ def _server_options(limits: Limits) -> list[Option]:
         ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
         ("grpc.max_concurrent_streams", limits.concurrent_streams),
         ("grpc.max_receive_message_length", limits.message_bytes),
-        ("grpc.max_connection_age_ms", 3_600_000),
-        ("grpc.max_connection_age_grace_ms", 60_000),
+        *(_AGE if limits.ends_old_connections else ()),
     ]
 
 
@@ -284,7 +291,13 @@ def replication_service(
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         if caller.role is not Role.HOST:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "only hosts replicate")
-        await serve(_ServedStream(context, caller.name))
+        remaining = (caller.not_after - datetime.now(UTC)).total_seconds()
+        try:
+            # gRPC itself lets a stream outlive the certificate that it was opened with.
+            async with asyncio.timeout(remaining):
+                await serve(_ServedStream(context, caller.name))
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the certificate has expired")
 
     _, service, method = REPLICATION_METHOD.split("/")
     handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(replicate)

@@ -13,7 +13,7 @@ from replikera.wire.v1 import session_pb2, types_pb2
 
 MAX_PAGE_POINTS = 1000
 MAX_PAGE_BYTES = 192 * 1024
-"""A control message holds 256 KiB; a point takes about 150 bytes unless it has a long name."""
+"""A small part of what a session message may hold; a point takes about 150 bytes unless it has a long name."""
 
 MAX_WAITING_CHANGES = 1000
 """Changes of one protection, new and released, that wait for their page."""

@@ -155,7 +155,10 @@ class Hypervisor(Protocol):
         """Open one disk of a view."""
 
     async def keep(self, view: View) -> Mark:
-        """Make the view's position the tag's mark, replacing the one before, and end the view. Idempotent."""
+        """Make the view's position the tag's mark, replacing the one before, and end the view. Idempotent.
+
+        The mark's id is the view's: who kept a view and did not live to hear the answer knows its mark.
+        """
 
     async def discard(self, view: View) -> None:
         """End the view; marks stay. A view that is gone already is no error."""

@@ -10,7 +10,9 @@ from replikera.blocks.segment import SegmentFormatError
 from replikera.vhdx.errors import VhdxError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-RESYNC = "Disable and enable the protection: it replicates anew."
+RESYNC = (
+    "Points that are listed stay and can be tested; this version cannot continue the protection."
+)
 
 
 class ReplicaError(Exception):

@@ -206,7 +206,7 @@ class Lineage:
     def _apply(self, history: History, record: PointRecord, now: datetime) -> Iterator[None]:
         storage, position = self._storage, history.position
         with open_redo(storage.files, storage.layout.redo_file(record.sequence)) as redo:
-            _check_identity(redo, record)
+            _check_identity(redo, record, position)
             if not history.is_interrupted:
                 yield from apply.prepare(storage, redo, position.initial_attempt, now)
                 self._change(lambda history: replace(history, is_interrupted=True))
@@ -228,8 +228,9 @@ class Lineage:
 
     def _give_up(self, record: PointRecord, error: SegmentFormatError) -> Iterator[None]:
         """Take damaged redo out of the history: neither this point nor one after it can be reached."""
-        self._damage = damaged(self._storage.layout.redo_file(record.sequence), error)
-        self._change(lambda history: replace(history, above=()))
+        with self._changing:  # together: no segment may be appended between the two
+            self._damage = damaged(self._storage.layout.redo_file(record.sequence), error)
+            self._history = replace(self._history, above=())
         if self._history.is_interrupted:
             attempt = self._history.position.initial_attempt
             yield from apply.roll_back(self._storage, attempt, record.disks, record.sequence)
@@ -238,7 +239,7 @@ class Lineage:
 
     def _take_over(self, attempt: Attempt, record: PointRecord) -> None:
         if record.sequence > 1:
-            self._change(lambda history: replace(history, above=(*history.above, record)))
+            self._change(lambda history: self._append(history, record))
             return
         write_point(self._storage.files, self._storage.layout, record)
         initial_attempt = attempt.header.attempt
@@ -248,6 +249,15 @@ class Lineage:
             ),
             lambda history: replace(history, below=(record,)),
         )
+
+    def _append(self, history: History, record: PointRecord) -> History:
+        """Return the history with one more point. Damage may have been found while its segment arrived."""
+        newest = history.newest
+        if self._damage is not None:
+            raise self._damage
+        if newest is None or newest.point_id != record.previous:
+            raise AssertionError(f"point {record.sequence} does not go on from the newest one")
+        return replace(history, above=(*history.above, record))
 
     def _change(self, change: Callable[[History], History]) -> None:
         with self._changing:
@@ -273,6 +283,11 @@ class Lineage:
             yield
 
     def _require_open(self, attempt: Attempt) -> None:
+        if self._damage is not None:
+            # The point that the attempt goes on from cannot be reached any more.
+            with self._storage_errors():
+                self._discard_attempt()
+            raise self._damage
         if self._attempt is not attempt:
             raise refusal(attempt.header, "stale-attempt", "this attempt is not open any more")
 
@@ -292,6 +307,8 @@ class Lineage:
             attempt.discard()
 
 
-def _check_identity(redo: Redo, record: PointRecord) -> None:
+def _check_identity(redo: Redo, record: PointRecord, position: Position) -> None:
     if redo.footer.point_id != record.point_id:
         raise SegmentFormatError("it is not the segment that was sealed")
+    if redo.header.previous != position.point_id:
+        raise SegmentFormatError("it does not go on from the base's point")

@@ -11,7 +11,7 @@ import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from agent.replica.accepted import AcceptedReplica
-from agent.replica.errors import ReplicaError
+from agent.replica.errors import RESYNC, ReplicaError
 from agent.replica.incoming import (
     Abandon,
     Batch,
@@ -236,7 +236,7 @@ def _check_epoch(opening: Open, accepted: AcceptedReplica) -> None:
             "stale-epoch",
             f"Epoch {opening.epoch} of protection {opening.protection_id} is over; "
             f"{accepted.epoch} is in force.",
-            "This host is no longer the source; disable the protection there.",
+            "This host is no longer the source; nothing is to be done.",
         )
     if opening.epoch > accepted.epoch:
         raise ReplicaError(
@@ -249,7 +249,7 @@ def _check_epoch(opening: Open, accepted: AcceptedReplica) -> None:
         raise ReplicaError(
             "foreign-generation",
             f"The replica of protection {opening.protection_id} belongs to another generation.",
-            "Disable and enable the protection: it replicates anew.",
+            RESYNC,
             is_diverged=True,
         )
 

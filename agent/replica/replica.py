@@ -132,9 +132,15 @@ class Replica:
 
     async def settle(self) -> None:
         """Apply and release all that can be now. Raises `ReplicaError`."""
-        while self._lineage.history.above:
-            async with self._base_lock, self._apply_limit:
-                await self._apply()
+        try:
+            while self._lineage.history.above:
+                async with self._base_lock, self._apply_limit:
+                    await self._apply()
+        finally:
+            # Also when the volume is full: what is released may be the room that apply needs.
+            await self._release_expired()
+
+    async def _release_expired(self) -> None:
         count = MAX_RELEASES
         while count == MAX_RELEASES:
             async with self._base_lock:

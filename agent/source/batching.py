@@ -23,9 +23,6 @@ MAX_BATCH_PIECES = 8192
 MAX_PAYLOAD_BYTES = 1 << 20
 """A payload message: measured as the fastest size."""
 
-MAX_BATCH_PAYLOADS = 8
-"""Two neighbouring payloads always exceed 1 MiB together, else they would be one: 4 MiB make at most 8."""
-
 _ZEROS = bytes(MAX_RECORD_BYTES)
 
 

@@ -29,6 +29,7 @@ MAX_WAITING_ANSWERS = 4
 """One question is open at a time; more answers than that are noise."""
 
 _MAX_TEXT = 4096
+_MAX_NUMBER = 2**62
 _DIGEST_BYTES = 32
 
 T = TypeVar("T")
@@ -173,6 +174,7 @@ class Conversation:
                 self._put(self._sealed(response.sealed))
             case "abandoned":
                 answer = response.abandoned
+                self._check_number(answer.attempt_floor)
                 self._put(_AbandonedAttempts(answer.sequence, answer.attempt_floor))
             case None:
                 raise self._violation("it sent an empty message")
@@ -189,6 +191,8 @@ class Conversation:
             raise self._violation("it answers what nobody asked") from error
 
     def _opened(self, opened: wire.ReplicaOpened) -> Opened:
+        self._check_number(opened.sequence)
+        self._check_number(opened.attempt_floor)
         if opened.sequence == 0:
             return Opened(0, NO_POINT, opened.attempt_floor)
         self._check_digest(opened.chain_digest)
@@ -197,6 +201,11 @@ class Conversation:
     def _sealed(self, sealed: wire.Sealed) -> SealedPoint:
         self._check_digest(sealed.chain_digest)
         return SealedPoint(sealed.generation, sealed.sequence, sealed.chain_digest)
+
+    def _check_number(self, number: int) -> None:
+        # More than any protection reaches, and less than what a state file holds.
+        if number > _MAX_NUMBER:
+            raise self._violation(f"the number {number}")
 
     def _check_digest(self, digest: bytes) -> None:
         if len(digest) != _DIGEST_BYTES:

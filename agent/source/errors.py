@@ -5,7 +5,7 @@ from agent.source.status import Failure
 from replikera.blocks.segment import SegmentFormatError
 from replikera.ports.streams import StreamClosedError
 
-RESYNC_REMEDY = "Disable and enable the protection: it replicates anew. Recovery points at the target stay until then."
+RESYNC_REMEDY = "Recovery points at the target stay and can be tested; this version cannot continue the protection."
 
 
 class SourceError(Exception):

@@ -72,7 +72,8 @@ def settle(state: SourceState, views: Sequence[View], mark: Mark | None) -> Keep
         raise ResyncRequiredError(
             "mark-foreign", f"The tracking mark belongs to machine {mark.machine_id}."
         )
-    if not state.unsettled_view_id and mark.mark_id != state.mark_id:
+    # A view that was kept gave the mark its own id; one that vanished before leaves the older mark.
+    if mark.mark_id not in {state.mark_id, state.unsettled_view_id} - {""}:
         raise ResyncRequiredError(
             "mark-foreign",
             "The tracking mark is not the one that was set at the last acknowledged recovery point.",

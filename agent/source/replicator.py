@@ -196,15 +196,16 @@ class ProtectionReplicator:
             case KeepView(view):
                 await self._keep(view)
             case UseMark(mark):
-                self._track_from(mark)
+                await self._track_from(mark)
 
     async def _keep(self, view: View) -> None:
-        self._track_from(await self._host.hypervisor.keep(view))
+        await self._track_from(await self._host.hypervisor.keep(view))
 
-    def _track_from(self, mark: Mark) -> None:
+    async def _track_from(self, mark: Mark) -> None:
         self._mark = mark
-        # Durable with the next write: until then the same view is looked for again, and is found to be the mark.
-        self._state = self._state.settled(mark.mark_id)
+        # Durable at once: a machine that is put back to an older state brings an older mark, which must be noticed.
+        if self._state.settled(mark.mark_id) != self._state:
+            await self._save(self._state.settled(mark.mark_id))
 
     async def _acknowledge(self) -> None:
         await self._save(self._state.acknowledged())

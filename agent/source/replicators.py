@@ -90,5 +90,5 @@ def _check_same(known: Assignment, ordered: Assignment) -> None:
             "already-replicating",
             f"Protection {known.protection_id} replicates machine {known.machine_id} to host "
             f"{known.target_host_id} already, by another order.",
-            "Disable the protection first.",
+            "This version cannot change where or how often a protection replicates.",
         )

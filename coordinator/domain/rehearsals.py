@@ -150,10 +150,18 @@ class Rehearsal(Aggregate):
                     f"ordered was {expected or 'none'}.",
                     "Clean the test failover up at once: the machine may meet the real one.",
                 )
-        if outcome.guest is not None and not outcome.guest.is_healthy:
+        missing = ordered.keys() - {nic.nic_id for nic in outcome.nics}
+        if not outcome.machine_id or not outcome.disks or missing:
+            return Failure(
+                "not-read-back",
+                f"The host says that {self.machine_name} was started and does not tell what it read back.",
+                "Clean the test failover up; update the host's agent to the version of the vault.",
+            )
+        if outcome.guest is None or not outcome.guest.is_healthy:
+            said = "it did not answer" if outcome.guest is None else outcome.guest.summary
             return Failure(
                 "guest-not-healthy",
-                f"The guest of {self.machine_name} is not healthy: {outcome.guest.summary}.",
+                f"The guest of {self.machine_name} is not healthy: {said}.",
                 "Look at the machine, clean the test failover up, and try an older point.",
             )
         return None

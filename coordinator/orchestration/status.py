@@ -143,7 +143,8 @@ async def _status(
     source, target = hosts[protection.source_host_id], hosts[protection.target_host_id]
     report = vault.reports.get(protection.id)
     newest = await records.points.newest(protection)
-    capture = _newest_capture(newest, report)
+    is_listed = vault.presence.is_connected(target.id)
+    capture = _newest_capture(newest, None if is_listed else report)
     seen = Observation(
         HostPresence(source.name, vault.presence.is_connected(source.id)),
         HostPresence(target.name, vault.presence.is_connected(target.id)),
@@ -167,7 +168,10 @@ async def _status(
 def _newest_capture(
     newest: RecoveryPoint | None, report: ReplicationReport | None
 ) -> datetime | None:
-    """Return the start of the newest capture that is known to be sealed; either side may be the first to tell."""
+    """Return the start of the newest capture that is known to be sealed.
+
+    The target keeps the points: while it is there, its list decides. The source's report counts while it is away.
+    """
     captures = [newest.capture_started_at] if newest is not None else []
     if report is not None and report.acknowledged_capture_started_at is not None:
         captures.append(report.acknowledged_capture_started_at)

@@ -211,7 +211,7 @@ class _Conversation:
             grpc.StatusCode.UNAUTHENTICATED,
             "certificate-expired",
             f"The certificate of host {caller.name} has expired.",
-            "Invite it again and let it join under another name; enable its protections anew.",
+            "Invite it again and let it join under another name; its protections do not come along.",
         )
 
     async def _write(self, message: session_pb2.SessionResponse) -> None:

@@ -174,7 +174,9 @@ class SystemFiles:
 
     def make_directory(self, path: Path) -> None:
         """Create a directory and its parents."""
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.exists():
+            self.make_directory(path.parent)  # mkdir itself would make parents that others can read
+        path.mkdir(mode=0o700, exist_ok=True)
 
     def list_directory(self, path: Path) -> list[str]:
         """Return the names in a directory, sorted."""

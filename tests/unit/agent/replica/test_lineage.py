@@ -410,3 +410,22 @@ def test_an_unknown_point_is_refused_by_name(bench: LineageBench) -> None:
     with pytest.raises(ReplicaError, match="mail has no recovery point 2") as error:
         bench.read(2)
     assert code_of(error) == "unknown-point"
+
+
+def test_a_segment_behind_a_damaged_one_is_not_sealed() -> None:
+    bench = LineageBench()
+    bench.deliver_many(2)
+    segment = bench.segment([Write(0, 0, b"d" * 512)])
+    opened = bench.begin(segment)
+    bench.damage_payload(bench.layout.redo_file(2), bytes([2]) * 512)
+    with pytest.raises(ReplicaError):
+        bench.apply()
+
+    with pytest.raises(ReplicaError) as raised:
+        bench.lineage.seal(opened, segment.trailer, segment.chain_digest, bench.now(3))
+
+    assert raised.value.code == "replica-damaged"
+    assert bench.sequences == [1]
+    assert bench.read(1) == bench.contents[1]
+    bench.reopen()
+    assert bench.read(1) == bench.contents[1]

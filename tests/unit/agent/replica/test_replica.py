@@ -189,3 +189,19 @@ async def test_abandoned_attempts_raise_the_floor(replica: Replica) -> None:
     assert replica.head.attempt_floor == 7
     with pytest.raises(ReplicaError, match="below 7"):
         await replica.begin(next_segment(replica, attempt=6).header)
+
+
+async def test_a_full_volume_does_not_keep_old_points_from_their_release(
+    replica: Replica,
+    bench: LineageBench,
+    clock: VirtualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench.deliver_many(4)
+    bench.apply(2)
+    monkeypatch.setattr(bench.files, "free_space", lambda path: 1000)
+    clock.advance(timedelta(days=400).total_seconds())
+    with pytest.raises(ReplicaError) as raised:
+        await replica.settle()
+    assert raised.value.code == "disk-full"
+    assert bench.sequences[0] > 1

@@ -99,11 +99,12 @@ UNSETTLED = replace(SETTLED, unsettled_view_id="v3")
     [
         (UNSETTLED, (view("v2"), view("v3")), mark("m2"), KeepView(view("v3"))),
         (UNSETTLED, (view("v3"),), None, KeepView(view("v3"))),
-        (UNSETTLED, (view("v2"),), mark("m2"), UseMark(mark("m2"))),
+        (UNSETTLED, (view("v2"),), mark("m3"), UseMark(mark("m3"))),
         (UNSETTLED, (), mark("v3"), UseMark(mark("v3"))),
         (SETTLED, (), mark("m3"), UseMark(mark("m3"))),
         (SETTLED, (view("v3"),), mark("m3"), UseMark(mark("m3"))),
         (UNSETTLED, (view("v2"),), None, "mark-missing"),
+        (UNSETTLED, (), mark("from-a-backup"), "mark-foreign"),
         (SETTLED, (), None, "mark-missing"),
         (SETTLED, (), mark("other"), "mark-foreign"),
         (SETTLED, (), mark("m3", "machine-2"), "mark-foreign"),

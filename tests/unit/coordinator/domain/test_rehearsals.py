@@ -17,6 +17,7 @@ from coordinator.domain.orders import (
     Failure,
     GuestReport,
     NicConnection,
+    RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
     StartRehearsal,
@@ -38,7 +39,8 @@ NICS = (NicConnection("nic-0", "bubble"), NicConnection("nic-1", ""))
 REQUEST = RehearsalRequest(PROTECTION, 4, recovery_point(4), NICS, None)
 FAILURE = Failure("no-space", "There is no space.", "Free some.")
 HEALTHY = GuestReport(is_healthy=True, summary="verified", records=3)
-STARTED = RehearsalStarted(MachineId("m"), (), (), HEALTHY, NICS)
+DISKS = (RecoveredDisk("d", "/r/d.vhdx", 1 << 30),)
+STARTED = RehearsalStarted(MachineId("m"), DISKS, (), HEALTHY, NICS)
 
 
 def parts(decision: Decision) -> tuple[Rehearsal, Job]:
@@ -114,7 +116,6 @@ def test_it_is_successful_only_after_start_and_clean_up() -> None:
 @pytest.mark.parametrize(
     ("nics", "is_good"),
     [
-        ((), True),
         (NICS, True),
         ((NicConnection("nic-0", ""), NicConnection("nic-1", "")), True),
         ((NicConnection("nic-0", "dr-lan"),), False),
@@ -136,14 +137,31 @@ def test_a_machine_on_another_network_than_ordered_fails(
         assert "network-not-as-ordered" in decision.events[0].detail
 
 
-def test_an_unhealthy_guest_fails_and_a_guest_that_nobody_asked_does_not() -> None:
+def test_an_unhealthy_guest_fails_and_so_does_a_silent_one() -> None:
     rehearsal, job = starting()
     sick = replace(HEALTHY, is_healthy=False, summary="3 records are missing")
     failed, _ = parts(rehearsal.started(job, replace(STARTED, guest=sick), NOW))
     assert failed.state is RehearsalState.FAILED
     assert "3 records are missing" in (failed.cause or "")
     silent, _ = parts(rehearsal.started(job, replace(STARTED, guest=None), NOW))
-    assert silent.state is RehearsalState.STARTED
+    assert silent.state is RehearsalState.FAILED
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        replace(STARTED, machine_id=MachineId("")),
+        replace(STARTED, disks=()),
+        replace(STARTED, nics=()),
+        replace(STARTED, nics=NICS[:1]),
+    ],
+)
+def test_a_start_that_was_not_read_back_fails(outcome: RehearsalStarted) -> None:
+    rehearsal, job = starting()
+    decision = rehearsal.started(job, outcome, NOW)
+    rehearsal, job = parts(decision)
+    assert (rehearsal.state, job.state) == (RehearsalState.FAILED, JobState.FAILED)
+    assert "not-read-back" in decision.events[0].detail
 
 
 def test_a_failed_start_is_cleaned_up_without_ever_becoming_successful() -> None:

@@ -6,8 +6,11 @@ from coordinator.domain.jobs import JobState
 from coordinator.domain.orders import (
     Done,
     Failure,
+    GuestReport,
+    NicConnection,
     OrderProgress,
     Outcome,
+    RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
     StartReplication,
@@ -30,7 +33,13 @@ from tests.unit.coordinator.vaults import (
 )
 
 FAILURE = Failure("disk-full", "It is full.", "Free it.")
-STARTED = RehearsalStarted(MachineId("m"), (), (), None, ())
+STARTED = RehearsalStarted(
+    MachineId("m"),
+    (RecoveredDisk("d", "/r/d.vhdx", 1 << 30),),
+    (),
+    GuestReport(is_healthy=True, summary="verified", records=3),
+    (NicConnection("nic-0", ""), NicConnection("nic-1", "")),
+)
 
 
 async def begin(vault: Vault) -> JobId:

@@ -5,7 +5,9 @@ from coordinator.domain.identifiers import MachineId
 from coordinator.domain.inventory import Inventory
 from coordinator.domain.orders import (
     CleanUpRehearsal,
+    GuestReport,
     NicConnection,
+    RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
     StartRehearsal,
@@ -16,7 +18,13 @@ from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.examples import SOURCE, TARGET
 from tests.unit.coordinator.vaults import open_orders, protect, report, the_order
 
-STARTED = RehearsalStarted(MachineId("m"), (), (), None, ())
+STARTED = RehearsalStarted(
+    MachineId("m"),
+    (RecoveredDisk("d", "/r/d.vhdx", 1 << 30),),
+    (),
+    GuestReport(is_healthy=True, summary="verified", records=3),
+    (NicConnection("nic-0", ""), NicConnection("nic-1", "")),
+)
 
 
 async def ordered(vault: Vault) -> StartRehearsal:

@@ -51,7 +51,8 @@ async def test_lag_counts_from_the_start_of_the_newest_sealed_capture(
             clock.now(),
         )
     )
-    assert (await seen(vault)).lag == timedelta(seconds=1)
+    # The target is there and does not list the point: its list decides.
+    assert (await seen(vault)).lag == timedelta(seconds=12)
 
 
 async def test_the_vault_is_as_well_as_the_worst_of_it(vault: Vault) -> None:

@@ -105,9 +105,9 @@ def test_a_lock_is_seen_by_others_until_it_is_given_back(tmp_path: Path) -> None
 def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     FILES.create(tmp_path / "f").close()
     FILES.append(tmp_path / "g", b"x")
-    FILES.make_directory(tmp_path / "d")
-    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in "fgd"]
-    assert modes == [0o600, 0o600, 0o700 & ~_umask()]
+    FILES.make_directory(tmp_path / "d/e")
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("f", "g", "d", "d/e")]
+    assert modes == [0o600, 0o600, 0o700 & ~_umask(), 0o700 & ~_umask()]
 
 
 def _umask() -> int:
