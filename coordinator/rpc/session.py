@@ -137,10 +137,16 @@ class _Conversation:
                 tasks.create_task(self._deliver_orders())
                 tasks.create_task(self._end_when_told())
                 tasks.create_task(self._end_when_expired(caller))
-        except* _HostLeftError:
-            log.debug("host left", host=self._session.host_id)
-        except* StatusError as group:
-            raise _first(group) from None
+        except BaseExceptionGroup as group:
+            # Not `except*`: before Python 3.11.4 it wraps what it raises in a group of its own.
+            _, rest = group.split(_HostLeftError)
+            if rest is None:
+                log.debug("host left", host=self._session.host_id)
+                return
+            told, other = rest.split(StatusError)
+            if told is None or other is not None:
+                raise
+            raise _first(told) from None
 
     async def _receive(self, requests: AsyncIterator[session_pb2.SessionRequest]) -> None:
         async for request in requests:

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from coordinator.domain.identifiers import MachineId
-from coordinator.domain.orders import RehearsalStarted
+from coordinator.domain.orders import GuestReport, NicConnection, RecoveredDisk, RehearsalStarted
 from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.vault import Vault
 from coordinator.web.protections import ProtectionHandlers
@@ -43,7 +43,13 @@ async def test_a_test_failover_is_started_shown_and_cleaned_up(vault: Vault) -> 
     guard = ProtectionHandlers(vault)
     started = await guard.start_test_failover(request("POST", body={"point": 1}, name="web"))
     assert started.status == 202
-    outcome = RehearsalStarted(MachineId("m"), (), (), None, ())
+    outcome = RehearsalStarted(
+        MachineId("m"),
+        (RecoveredDisk("d", "/r/d.vhdx", 1 << 30),),
+        (),
+        GuestReport(is_healthy=True, summary="verified", records=3),
+        (NicConnection("nic-0", ""), NicConnection("nic-1", "")),
+    )
     await receive_outcome(vault, TARGET.id, (await the_order(vault, TARGET.id)).id, outcome)
     (shown,) = body_of(await guard.list_test_failovers(request()))["items"]
     assert (shown["protection"], shown["state"], shown["machine_id"]) == ("web", "started", "m")
