@@ -98,14 +98,6 @@ class Headers:
 def _check(file: File, header: Header) -> None:
     if header.version != layout.HEADER_VERSION:
         raise VhdxError(file.path, f"the header's version is {header.version}, not 1", UNSUPPORTED)
-    if header.log_id != layout.NIL:
-        raise VhdxError(
-            file.path,
-            "its log is not empty: the file is open elsewhere or was not closed cleanly,"
-            " and reading it without the log would give wrong data",
-            "Let the hypervisor finish it: attach the disk (Mount-VHD) or start and shut down its"
-            " machine, then detach it; `qemu-img check -r all` does the same.",
-        )
     aligned = header.log_length % layout.MIB == header.log_offset % layout.MIB == 0
     if header.log_length and (not aligned or header.log_offset < layout.HEADER_SECTION_SIZE):
         raise VhdxError(

@@ -42,6 +42,25 @@ REGION_REQUIRED = 1
 BAT_REGION = UUID("2dc27766-f623-4200-9d64-115e9bfd4a08")
 METADATA_REGION = UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e")
 
+# 2.3 Log: entries of an entry header, descriptors, and a data sector for every data descriptor
+LOG_SECTOR_SIZE = 4 * KIB
+# Signature, Checksum, EntryLength, Tail, SequenceNumber, DescriptorCount, Reserved, LogGuid,
+# FlushedFileOffset, LastFileOffset
+LOG_ENTRY_HEADER = Struct("<4sIIIQII16sQQ")
+LOG_ENTRY_SIGNATURE = b"loge"
+LOG_DESCRIPTOR_SIZE = 32
+# DataSignature, TrailingBytes, LeadingBytes, FileOffset, SequenceNumber
+LOG_DATA_DESCRIPTOR = Struct("<4s4s8sQQ")
+LOG_DATA_DESCRIPTOR_SIGNATURE = b"desc"
+LOG_ZERO_DESCRIPTOR = Struct(
+    "<4sIQQQ"
+)  # ZeroSignature, Reserved, ZeroLength, FileOffset, SequenceNumber
+LOG_ZERO_DESCRIPTOR_SIGNATURE = b"zero"
+LOG_DATA_SECTOR = Struct("<4sI4084sI")  # DataSignature, SequenceHigh, Data, SequenceLow
+LOG_DATA_SECTOR_SIGNATURE = b"data"
+LOGGABLE_OFFSET = REGION_TABLE_OFFSETS[0]
+"""Below are the file's identifier and the headers, which are never changed through the log."""
+
 # 2.4 and 2.5 Blocks and their table
 MIN_BLOCK_SIZE = 1 * MIB
 MAX_BLOCK_SIZE = 256 * MIB
@@ -98,6 +117,8 @@ UINT32_ITEM = Struct("<I")
 GUID_ITEM = Struct("<16s")
 SECTOR_SIZES = (512, 4096)
 MAX_DISK_SIZE = 64 * TIB
+MAX_FILE_SIZE = 2 * MAX_DISK_SIZE
+"""Payload, its bitmaps and table need a thousandth more; the rest is room for what others keep in a file."""
 
 _CHECKSUM = Struct("<I")
 _CHECKSUM_OFFSET = 4  # in headers and region tables alike

@@ -9,6 +9,7 @@ from replikera.vhdx.bat import BlockAllocationTable
 from replikera.vhdx.errors import VhdxError
 from replikera.vhdx.headers import Header, Headers
 from replikera.vhdx.image import Image
+from replikera.vhdx.log import Log
 from replikera.vhdx.metadata import read_metadata
 from replikera.vhdx.regions import (
     Region,
@@ -17,20 +18,25 @@ from replikera.vhdx.regions import (
     check_inside,
     read_region_table,
 )
+from replikera.vhdx.replayed_file import ReplayedFile
 
 
 def open_image(
     file: File, *, writable: bool = False, randomness: Randomness | None = None
 ) -> Image:
-    """Open a fixed or dynamic file whose log is empty; the image then owns `file`.
+    """Open a fixed or dynamic file; the image then owns `file`.
 
-    A writable one needs `randomness` for the file's new write ids. Raises `VhdxError` and leaves the
-    file open and unchanged.
+    A log that is not empty is replayed in memory: reading never writes. A writable image needs `randomness` for the
+    file's new write ids. Raises `VhdxError` and leaves the file open and unchanged.
     """
     if writable and randomness is None:
         raise ValueError("a writable image needs randomness")
     _check_file_type(file)
     headers = Headers.read(file)
+    if headers.current.log_id != layout.NIL:
+        if writable:
+            raise _dirty(file)
+        file = ReplayedFile(file, Log(file, headers.current))
     table = read_region_table(file)
     regions = _regions(file, headers.current, table)
     metadata = read_metadata(file, table.metadata)
@@ -47,6 +53,15 @@ def open_image(
         blocks,
         end=-(-used // layout.MIB) * layout.MIB,
         begin_writing=begin_writing if writable else None,
+    )
+
+
+def _dirty(file: File) -> VhdxError:
+    return VhdxError(
+        file.path,
+        "its log is not empty: the file is open elsewhere or was not closed cleanly",
+        "Let the hypervisor finish it: attach the disk (Mount-VHD) or start and shut down its"
+        " machine, then detach it; `qemu-img check -r all` does the same.",
     )
 
 

@@ -48,13 +48,6 @@ def test_two_damaged_headers_are_refused() -> None:
         Headers.read(file)
 
 
-def test_a_dirty_log_is_refused_with_what_to_do() -> None:
-    dirty = foreign_file.header(9, log_id=foreign_file.STRANGER)
-
-    with pytest.raises(VhdxError, match="log is not empty.*Mount-VHD"):
-        Headers.read(file_with(foreign_file.header(8), dirty))
-
-
 def test_a_dirty_log_of_the_header_that_does_not_count_is_no_matter() -> None:
     dirty = foreign_file.header(8, log_id=foreign_file.STRANGER)
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from replikera.blocks.extents import Extents
 from replikera.ports.randomness import Randomness
 from replikera.vhdx import Image, ImageKind, VhdxError, open_image
-from tests.unit.replikera.vhdx import foreign_file
+from tests.unit.replikera.vhdx import foreign_file, foreign_log
+from tests.unit.replikera.vhdx.conftest import SeededRandomness
 from tests.unit.replikera.vhdx.foreign_file import BAT, METADATA, MIB, STRANGER, entry, items
 from tests.unit.replikera.vhdx.memory_file import MemoryFile
 
@@ -209,3 +210,27 @@ def test_whatever_a_file_claims_it_is_read_or_refused(data: st.DataObject, area:
     else:
         length = min(found.size, 6 * MIB)
         assert len(found.read(length, found.size - length)) == length
+
+
+def dirty(entry: foreign_log.Entry) -> MemoryFile:
+    headers = (foreign_file.header(7), foreign_file.header(8, log_id=foreign_log.LOG_ID))
+    data = foreign_file.build(headers=headers)
+    data[MIB : 2 * MIB] = foreign_log.write_log([entry])
+    return MemoryFile(data)
+
+
+def test_a_dirty_log_is_replayed_in_memory_and_the_file_left_alone() -> None:
+    table = foreign_file.entry(6, 4).to_bytes(8, "little").ljust(4096, b"\0")
+    file = dirty(foreign_log.Entry(5, [foreign_log.Page(3 * MIB, table)], last=5 * MIB))
+
+    with open_image(file) as image:
+        assert list(image.data_extents()) == [(0, MIB)]
+        assert image.read(512, 0) == bytes(512)
+    assert not file.pending
+
+
+def test_a_dirty_log_is_not_written_over() -> None:
+    file = dirty(foreign_log.Entry(5))
+
+    with pytest.raises(VhdxError, match="log is not empty.*Mount-VHD"):
+        open_image(file, writable=True, randomness=SeededRandomness(1))

@@ -67,6 +67,11 @@ def _add_zeros(found: "hashlib._Hash", length: int) -> None:
             "d3d112d8dab7fd360609f7d5a7b769904b7a2a7d7b6b8c535f65a23293c05478",
         ),
         (
+            "iotest-dirtylog-10G-4M.vhdx.bz2",
+            ImageKind.DYNAMIC,
+            "179cefe8b0587f123393eedf2aa7aa8d25798591178e6bc3950a09762f38f96f",
+        ),
+        (
             "swap.vhdx.gz",
             ImageKind.DYNAMIC,
             "60dd30b4c74361427d1089510cabb36e2eeda0cc4747f467ea43173acd358c49",
@@ -87,7 +92,6 @@ def test_a_sample_reads_as_other_tools_read_it(
     ("name", "problem"),
     [
         ("fat-differential.vhdx.gz", "fat-differential.vhdx: it is a differencing disk"),
-        ("iotest-dirtylog-10G-4M.vhdx.bz2", "iotest-dirtylog-10G-4M.vhdx: its log is not empty"),
     ],
 )
 def test_a_sample_that_would_be_read_wrong_is_refused(
