@@ -1,8 +1,21 @@
-"""VHDX disks (MS-VHDX): fixed and dynamic files, read and written through `replikera.ports.files`."""
+"""VHDX disks (MS-VHDX) over `replikera.ports.files`: all kinds are read, fixed and dynamic ones written."""
 
+from replikera.vhdx.block_map import Extent, ExtentKind
 from replikera.vhdx.creation import create_image
 from replikera.vhdx.errors import VhdxError
 from replikera.vhdx.image import Image, ImageKind
-from replikera.vhdx.opening import open_image
+from replikera.vhdx.opening import open_image, open_path
+from replikera.vhdx.parents import Parents, parents_in
 
-__all__ = ["Image", "ImageKind", "VhdxError", "create_image", "open_image"]
+__all__ = [
+    "Extent",
+    "ExtentKind",
+    "Image",
+    "ImageKind",
+    "Parents",
+    "VhdxError",
+    "create_image",
+    "open_image",
+    "open_path",
+    "parents_in",
+]

@@ -6,10 +6,13 @@ from replikera.ports.files import File
 from replikera.ports.randomness import Randomness
 from replikera.vhdx import layout
 from replikera.vhdx.bat import BlockAllocationTable, entry_count
+from replikera.vhdx.bitmaps import SectorBitmaps
+from replikera.vhdx.block_map import BlockMap
 from replikera.vhdx.errors import VhdxError
 from replikera.vhdx.headers import Header
-from replikera.vhdx.image import Image
+from replikera.vhdx.image import Image, Structures
 from replikera.vhdx.metadata import Metadata
+from replikera.vhdx.pages import Pages
 from replikera.vhdx.regions import Region, RegionTable
 
 DEFAULT_BLOCK_SIZE = 2 * layout.MIB
@@ -48,10 +51,14 @@ def create_image(
     regions = _regions(metadata)
     end = regions.bat.end
     file.truncate(end)
-    _write_structures(file, metadata, regions, randomness)
+    data_write_id = UUID(randomness.uuid())
+    _write_structures(file, metadata, regions, (UUID(randomness.uuid()), data_write_id))
     file.sync()
-    table = BlockAllocationTable.empty(file, regions.bat, metadata)
-    return Image(file, metadata, table, end=end, begin_writing=_has_new_ids)
+    pages = Pages(file)
+    table = BlockAllocationTable(file, regions.bat, metadata, pages)
+    blocks = BlockMap(metadata, table, SectorBitmaps(table, metadata, pages))
+    structures = Structures(file, metadata, table, blocks, end, data_write_id)
+    return Image(structures, begin_writing=_has_new_ids)
 
 
 def _regions(metadata: Metadata) -> RegionTable:
@@ -64,11 +71,11 @@ def _regions(metadata: Metadata) -> RegionTable:
 
 
 def _write_structures(
-    file: File, metadata: Metadata, regions: RegionTable, randomness: Randomness
+    file: File, metadata: Metadata, regions: RegionTable, ids: tuple[UUID, UUID]
 ) -> None:
     creator = _CREATOR.encode("utf-16-le")
     file.write(layout.FILE_TYPE_IDENTIFIER.pack(layout.FILE_TYPE_SIGNATURE, creator), 0)
-    file_write_id, data_write_id = UUID(randomness.uuid()), UUID(randomness.uuid())
+    file_write_id, data_write_id = ids
     for sequence, offset in enumerate(layout.HEADER_OFFSETS):
         header = Header(
             sequence_number=sequence,

@@ -1,4 +1,4 @@
-"""A fixed or dynamic VHDX as a disk: read, write, make durable.
+"""A VHDX as a disk: read, write, make durable.
 
 What `flush` promises, and why the order is what it is. A block that gets its place writes its payload
 into bytes behind the end of the file; until its table entry is in the file, no reader can see them.
@@ -8,26 +8,45 @@ unfinished block, a new one finds a finished one. Bytes behind the end of a file
 file grows over them, so a new block is zero wherever nothing was written.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self, TypeAlias
+from uuid import UUID
 
 import numpy as np
 
 from replikera.blocks.extents import Extents
 from replikera.ports.files import Buffer, File
-from replikera.vhdx.bat import ABSENT, BlockAllocationTable
+from replikera.vhdx import layout
+from replikera.vhdx.bat import BlockAllocationTable
+from replikera.vhdx.block_map import FROM_PARENT, BlockMap, Extent, ExtentKind
 from replikera.vhdx.errors import DAMAGED, VhdxError
+from replikera.vhdx.layout import PayloadState
 from replikera.vhdx.metadata import Metadata
 
-Runs: TypeAlias = list[tuple[int | None, int]]
+Runs: TypeAlias = list[tuple[int, int]]
 
 
 class ImageKind(StrEnum):
-    """Whether the file was made with all its blocks (LeaveBlocksAllocated) or grows."""
+    """Whether the file was made with all its blocks (LeaveBlocksAllocated), grows, or goes on from a parent."""
 
     FIXED = "fixed"
     DYNAMIC = "dynamic"
+    DIFFERENCING = "differencing"
+
+
+@dataclass(frozen=True, slots=True)
+class Structures:
+    """What an open file consists of; `end` is where its next block goes, `parent` is open for reading."""
+
+    file: File
+    metadata: Metadata
+    table: BlockAllocationTable
+    blocks: BlockMap
+    end: int
+    data_write_id: UUID
+    parent: "Image | None" = None
 
 
 class Image:
@@ -36,21 +55,17 @@ class Image:
     Reads may come from any threads at any time; writes, zeros and flushes from one at a time.
     """
 
-    def __init__(
-        self,
-        file: File,
-        metadata: Metadata,
-        table: BlockAllocationTable,
-        *,
-        end: int,
-        begin_writing: Callable[[], None] | None,
-    ) -> None:
-        """`end` is where the next block goes; `begin_writing` is None for a disk that is only read."""
-        self._file = file
-        self._metadata = metadata
-        self._table = table
-        self._end = end
+    def __init__(self, structures: Structures, *, begin_writing: Callable[[], None] | None) -> None:
+        """`begin_writing` is None for a disk that is only read."""
+        self._file = structures.file
+        self._metadata = structures.metadata
+        self._table = structures.table
+        self._blocks = structures.blocks
+        self._end = structures.end
         self._begin_writing = begin_writing
+        self.data_write_id = structures.data_write_id
+        """Names the content as it was at the opening: what children are bound to."""
+        self.parent = structures.parent
         self._has_begun = False
         self._has_unflushed = False
         self._has_failed = False
@@ -73,7 +88,9 @@ class Image:
 
     @property
     def kind(self) -> ImageKind:
-        """Return whether the file is a fixed or a dynamic one."""
+        """Return what kind of file it is."""
+        if self._metadata.has_parent:
+            return ImageKind.DIFFERENCING
         is_fixed = self._metadata.leaves_blocks_allocated
         return ImageKind.FIXED if is_fixed else ImageKind.DYNAMIC
 
@@ -85,26 +102,43 @@ class Image:
     def read(self, length: int, offset: int) -> bytes:
         """Return exactly `length` bytes of the disk."""
         self._check_range(offset, length)
-        parts = [
-            bytes(step) if place is None else self._read(step, place)
-            for place, step in self._runs(offset, length)
-        ]
+        parts: list[bytes] = []
+        for source, step in self._runs(offset, length):
+            parts.append(self._read(source, step, offset))
+            offset += step
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill `buffer` from `offset` on."""
         view = buffer.cast("B")
         self._check_range(offset, len(view))
-        for place, step in self._runs(offset, len(view)):
+        for source, step in self._runs(offset, len(view)):
             part, view = view[:step], view[step:]
-            if place is None:
+            if source >= 0:
+                if self._file.read_into(part, source) != step:
+                    raise self._truncated(source)
+            elif source == FROM_PARENT:
+                self._read_parent(part, offset)
+            else:
                 np.frombuffer(part, dtype=np.uint8).fill(0)
-            elif self._file.read_into(part, place) != step:
-                raise self._truncated(place)
+            offset += step
+
+    def extents(self, offset: int = 0, length: int | None = None) -> Iterator[Extent]:
+        """Yield what the file itself says of a range, without reading data; without a length to the disk's end."""
+        length = self.size - offset if length is None else length
+        self._check_range(offset, length)
+        return self._blocks.extents(offset, length)
 
     def data_extents(self) -> Extents:
-        """Return the ranges that have blocks in the file; all others read as zeros."""
-        return self._table.data_extents()
+        """Return the ranges that have blocks in this file or its parents; all others read as zeros."""
+        found: dict[ExtentKind, list[tuple[int, int]]] = {kind: [] for kind in ExtentKind}
+        for extent in self.extents():
+            found[extent.kind].append((extent.offset, extent.length))
+        data = Extents.of(found[ExtentKind.DATA])
+        if self.parent is None:
+            return data
+        above = self.parent.data_extents().intersect(Extents.of(found[ExtentKind.PARENT]))
+        return data.union(above)
 
     def write(self, data: Buffer, offset: int) -> None:
         """Write whole sectors. Zeros into a range without blocks take no space."""
@@ -135,7 +169,7 @@ class Image:
         self._begin()
         runs = self._runs(offset, length)
         for place, step in runs:
-            if place is not None:
+            if place >= 0:
                 self._file.zero(place, step)
         self._settle_zeros(offset, runs)
 
@@ -164,6 +198,8 @@ class Image:
                 self.flush()
         finally:
             self._file.close()
+            if self.parent is not None:
+                self.parent.close()
 
     def __enter__(self) -> Self:
         return self
@@ -172,13 +208,26 @@ class Image:
         self.close()
 
     def _runs(self, offset: int, length: int, planned: Mapping[int, int] | None = None) -> Runs:
-        return list(self._table.runs(offset, length, planned or {}))
+        return list(self._blocks.runs(offset, length, planned))
 
-    def _read(self, length: int, place: int) -> bytes:
-        data = self._file.read(length, place)
-        if len(data) != length:
-            raise self._truncated(place)
-        return data
+    def _read(self, source: int, length: int, offset: int) -> bytes:
+        if source >= 0:
+            data = self._file.read(length, source)
+            if len(data) != length:
+                raise self._truncated(source)
+            return data
+        buffer = bytearray(length)
+        if source == FROM_PARENT:
+            self._read_parent(memoryview(buffer), offset)
+        return bytes(buffer)
+
+    def _read_parent(self, part: memoryview, offset: int) -> None:
+        """Fill a range from the parent, which may end before this disk."""
+        parent = self.parent
+        inside = max(0, min(len(part), parent.size - offset)) if parent is not None else 0
+        if parent is not None and inside:
+            parent.read_into(part[:inside], offset)
+        np.frombuffer(part[inside:], dtype=np.uint8).fill(0)
 
     def _begin(self) -> None:
         """Renew the file's write ids before its first change."""
@@ -199,12 +248,16 @@ class Image:
         last = (offset + len(view) - 1) // self.block_size
         planned = []
         for block in range(first, last + 1):
-            if self._table.place(block) == ABSENT:
+            if not self._has_place(block):
                 start = max(0, block * self.block_size - offset)
                 end = (block + 1) * self.block_size - offset
                 if np.frombuffer(view[start:end], dtype=np.int64).any():
                     planned.append(block)
         return planned
+
+    def _has_place(self, block: int) -> bool:
+        state = self._table.entry(block) & layout.BAT_STATE_MASK
+        return state == PayloadState.FULLY_PRESENT
 
     def _grow(self, count: int) -> int:
         """Give the file room for `count` blocks; return where the first goes."""
@@ -222,12 +275,12 @@ class Image:
     def _write_runs(self, view: memoryview, runs: Runs) -> None:
         for place, step in runs:
             part, view = view[:step], view[step:]
-            if place is not None:
+            if place >= 0:
                 self._file.write(part, place)
 
     def _settle_zeros(self, offset: int, runs: Runs) -> None:
         for place, step in runs:
-            if place is None:
+            if place < 0:
                 first = offset // self.block_size
                 last = (offset + step - 1) // self.block_size
                 self._table.settle_zeros(first, last - first + 1)

@@ -82,6 +82,10 @@ class PayloadState(IntEnum):
     PARTIALLY_PRESENT = 7
 
 
+BITMAP_PRESENT = 6
+"""2.5.1.2 State of a sector bitmap that is there; the other one is 0."""
+
+
 # 2.6.1 Metadata table: Signature, Reserved, EntryCount, Reserved; then the entries
 METADATA_TABLE_HEADER = Struct("<8sHH20x")
 METADATA_SIGNATURE = b"metadata"
@@ -112,6 +116,12 @@ INCOMPLETE_FILE = UUID(
 FILE_PARAMETERS_ITEM = Struct("<II")  # BlockSize, flags
 LEAVE_BLOCKS_ALLOCATED = 1
 HAS_PARENT = 2
+# 2.6.2.6 Parent locator: LocatorType, Reserved, KeyValueCount; then the entries: KeyOffset, ValueOffset,
+# KeyLength, ValueLength
+PARENT_LOCATOR_HEADER = Struct("<16sHH")
+PARENT_LOCATOR_ENTRY = Struct("<IIHH")
+VHDX_PARENT_LOCATOR = UUID("b04aefb7-d19e-4a81-b789-25b8e9445913")
+MAX_ITEM_SIZE = MIB
 UINT64_ITEM = Struct("<Q")
 UINT32_ITEM = Struct("<I")
 GUID_ITEM = Struct("<16s")

@@ -8,12 +8,13 @@ from replikera.ports.files import File
 from replikera.vhdx import layout
 from replikera.vhdx.errors import DAMAGED, UNSUPPORTED, VhdxError
 from replikera.vhdx.layout import MetadataFlags
+from replikera.vhdx.locator import ParentLocator, decode_locator
 from replikera.vhdx.regions import Region
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The known items of a file without a parent."""
+    """The known items of a file. `parent` is None for one that stands alone."""
 
     block_size: int
     leaves_blocks_allocated: bool
@@ -21,6 +22,12 @@ class Metadata:
     disk_id: UUID
     logical_sector_size: int
     physical_sector_size: int
+    parent: ParentLocator | None = None
+
+    @property
+    def has_parent(self) -> bool:
+        """Tell whether the file is a differencing one."""
+        return self.parent is not None
 
     @property
     def block_count(self) -> int:
@@ -83,12 +90,10 @@ _KNOWN: dict[UUID, tuple[str, Struct]] = {
 
 
 def read_metadata(file: File, region: Region) -> Metadata:
-    """Read and check the items; refuse what would be read wrong: parents and unknown required items."""
+    """Read and check the items; refuse what would be read wrong: unknown required items."""
     items = _read_items(file, region)
     values = {item_id: form.unpack(items[item_id]) for item_id, (_, form) in _KNOWN.items()}
     block_size, flags = values[layout.FILE_PARAMETERS]
-    if flags & layout.HAS_PARENT:
-        raise _differencing(file)
     metadata = Metadata(
         block_size=block_size,
         leaves_blocks_allocated=bool(flags & layout.LEAVE_BLOCKS_ALLOCATED),
@@ -96,6 +101,7 @@ def read_metadata(file: File, region: Region) -> Metadata:
         disk_id=UUID(bytes_le=values[layout.VIRTUAL_DISK_ID][0]),
         logical_sector_size=values[layout.LOGICAL_SECTOR_SIZE][0],
         physical_sector_size=values[layout.PHYSICAL_SECTOR_SIZE][0],
+        parent=_parent(file, items) if flags & layout.HAS_PARENT else None,
     )
     if problem := metadata.problem():
         raise VhdxError(file.path, problem, DAMAGED)
@@ -115,10 +121,11 @@ def _read_items(file: File, region: Region) -> dict[UUID, bytes]:
         position = layout.METADATA_TABLE_HEADER.size + index * layout.METADATA_TABLE_ENTRY.size
         raw, offset, length, flags, _ = layout.METADATA_TABLE_ENTRY.unpack_from(table, position)
         item_id = UUID(bytes_le=raw)
-        if flags & MetadataFlags.IS_USER or item_id not in _KNOWN:
+        is_known = item_id in _KNOWN or item_id == layout.PARENT_LOCATOR
+        if flags & MetadataFlags.IS_USER or not is_known:
             _check_unknown(file, item_id, flags)
         elif item_id in items:
-            raise VhdxError(file.path, f"the {_KNOWN[item_id][0]} is listed twice", DAMAGED)
+            raise VhdxError(file.path, f"the {_name(item_id)} is listed twice", DAMAGED)
         else:
             items[item_id] = _read_item(file, region, item_id, offset, length)
     for item_id, (name, _) in _KNOWN.items():
@@ -128,15 +135,12 @@ def _read_items(file: File, region: Region) -> dict[UUID, bytes]:
 
 
 def _check_unknown(file: File, item_id: UUID, flags: int) -> None:
-    if not flags & MetadataFlags.IS_USER:
-        if item_id == layout.PARENT_LOCATOR:
-            raise _differencing(file)
-        if item_id == layout.INCOMPLETE_FILE:
-            raise VhdxError(
-                file.path,
-                "it is marked incomplete: the conversion or copy that made it did not end",
-                "Repeat the conversion or copy, and use its result.",
-            )
+    if not flags & MetadataFlags.IS_USER and item_id == layout.INCOMPLETE_FILE:
+        raise VhdxError(
+            file.path,
+            "it is marked incomplete: the conversion or copy that made it did not end",
+            "Repeat the conversion or copy, and use its result.",
+        )
     if flags & MetadataFlags.IS_REQUIRED:
         raise VhdxError(
             file.path,
@@ -146,21 +150,27 @@ def _check_unknown(file: File, item_id: UUID, flags: int) -> None:
 
 
 def _read_item(file: File, region: Region, item_id: UUID, offset: int, length: int) -> bytes:
-    name, structure = _KNOWN[item_id]
-    is_inside = layout.METADATA_TABLE_SIZE <= offset <= region.length - structure.size
-    if length != structure.size or not is_inside:
+    is_sized = (
+        length == _KNOWN[item_id][1].size
+        if item_id in _KNOWN
+        else 0 < length <= layout.MAX_ITEM_SIZE
+    )
+    if not is_sized or not layout.METADATA_TABLE_SIZE <= offset <= region.length - length:
         raise VhdxError(
             file.path,
-            f"the {name} in the metadata, {length} bytes at {offset}, is not where or what it must be",
+            f"the {_name(item_id)} in the metadata, {length} bytes at {offset}, is not where or what"
+            " it must be",
             DAMAGED,
         )
     return file.read(length, region.offset + offset)
 
 
-def _differencing(file: File) -> VhdxError:
-    return VhdxError(
-        file.path,
-        "it is a differencing disk: its data are partly in a parent file",
-        "Merge it into its parent (delete the machine's checkpoint, or Merge-VHD), or convert it"
-        " into a standalone disk (Convert-VHD), and use the result.",
-    )
+def _name(item_id: UUID) -> str:
+    return _KNOWN[item_id][0] if item_id in _KNOWN else "parent locator"
+
+
+def _parent(file: File, items: dict[UUID, bytes]) -> ParentLocator:
+    item = items.get(layout.PARENT_LOCATOR)
+    if item is None:
+        raise VhdxError(file.path, "it has a parent, and no parent locator", DAMAGED)
+    return decode_locator(file.path, item)

@@ -1,16 +1,23 @@
 """Open an existing file: check every structure it depends on, and refuse what would be read wrong."""
 
+from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
-from replikera.ports.files import File
+from replikera.ports.files import File, Files
 from replikera.ports.randomness import Randomness
 from replikera.vhdx import layout
 from replikera.vhdx.bat import BlockAllocationTable
-from replikera.vhdx.errors import VhdxError
+from replikera.vhdx.bitmaps import SectorBitmaps
+from replikera.vhdx.block_map import BlockMap
+from replikera.vhdx.errors import DAMAGED, VhdxError
 from replikera.vhdx.headers import Header, Headers
-from replikera.vhdx.image import Image
+from replikera.vhdx.image import Image, Structures
+from replikera.vhdx.locator import ParentLocator
 from replikera.vhdx.log import Log
-from replikera.vhdx.metadata import read_metadata
+from replikera.vhdx.metadata import Metadata, read_metadata
+from replikera.vhdx.pages import Pages
+from replikera.vhdx.parents import Parents, check_linkage, parents_in
 from replikera.vhdx.regions import (
     Region,
     RegionTable,
@@ -19,15 +26,21 @@ from replikera.vhdx.regions import (
     read_region_table,
 )
 from replikera.vhdx.replayed_file import ReplayedFile
+from replikera.vhdx.table_check import check_table
 
 
 def open_image(
-    file: File, *, writable: bool = False, randomness: Randomness | None = None
+    file: File,
+    *,
+    writable: bool = False,
+    randomness: Randomness | None = None,
+    parents: Parents | None = None,
 ) -> Image:
-    """Open a fixed or dynamic file; the image then owns `file`.
+    """Open a file; the image then owns `file`.
 
-    A log that is not empty is replayed in memory: reading never writes. A writable image needs `randomness` for the
-    file's new write ids. Raises `VhdxError` and leaves the file open and unchanged.
+    A log that is not empty is replayed in memory: reading never writes. A differencing file needs `parents`, whose
+    files the image owns too. A writable image needs `randomness` for the file's new write ids. Raises `VhdxError` and
+    leaves the file open and unchanged.
     """
     if writable and randomness is None:
         raise ValueError("a writable image needs randomness")
@@ -37,22 +50,87 @@ def open_image(
         if writable:
             raise _dirty(file)
         file = ReplayedFile(file, Log(file, headers.current))
-    table = read_region_table(file)
-    regions = _regions(file, headers.current, table)
-    metadata = read_metadata(file, table.metadata)
-    blocks = BlockAllocationTable.read(file, table.bat, metadata, regions)
-    used = max(file.size(), blocks.end_of_blocks())
+    structures = _read_structures(file, headers.current)
+    if structures.metadata.parent is not None:
+        if writable:
+            raise _not_writable(file)
+        parent = _open_parent(file, structures.metadata, structures.metadata.parent, parents)
+        structures = replace(structures, parent=parent)
 
     def begin_writing() -> None:
         if randomness is not None:
             headers.begin_writing(UUID(randomness.uuid()), UUID(randomness.uuid()))
 
-    return Image(
-        file,
-        metadata,
-        blocks,
-        end=-(-used // layout.MIB) * layout.MIB,
-        begin_writing=begin_writing if writable else None,
+    return Image(structures, begin_writing=begin_writing if writable else None)
+
+
+def open_path(files: Files, path: Path) -> Image:
+    """Open the file at a path with its parents, for reading. Raises `VhdxError`, `OSError`."""
+    file = files.open_read(path)
+    try:
+        return open_image(file, parents=parents_in(files))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _read_structures(file: File, header: Header) -> Structures:
+    regions = read_region_table(file)
+    reserved = _regions(file, header, regions)
+    metadata = read_metadata(file, regions.metadata)
+    used = max(file.size(), check_table(file, regions.bat, metadata, reserved))
+    pages = Pages(file)
+    table = BlockAllocationTable(file, regions.bat, metadata, pages)
+    blocks = BlockMap(metadata, table, SectorBitmaps(table, metadata, pages))
+    end = -(-used // layout.MIB) * layout.MIB
+    return Structures(file, metadata, table, blocks, end, header.data_write_id)
+
+
+def _open_parent(
+    file: File, metadata: Metadata, locator: ParentLocator, parents: Parents | None
+) -> Image:
+    if parents is None:
+        raise _differencing(file)
+    path = parents.find(file.path, locator)
+    opened = parents.open_read(path)
+    try:
+        image = open_image(opened, parents=parents.over(file.path))
+    except BaseException:
+        opened.close()
+        raise
+    try:
+        check_linkage(file.path, locator, path, image.data_write_id)
+        _check_sectors(file, metadata, image)
+    except BaseException:
+        image.close()
+        raise
+    return image
+
+
+def _check_sectors(file: File, metadata: Metadata, parent: Image) -> None:
+    if parent.logical_sector_size != metadata.logical_sector_size:
+        raise VhdxError(
+            file.path,
+            f"its sectors have {metadata.logical_sector_size} bytes, those of its parent"
+            f" {parent.logical_sector_size}",
+            DAMAGED,
+        )
+
+
+def _differencing(file: File) -> VhdxError:
+    return VhdxError(
+        file.path,
+        "it is a differencing disk: its data are partly in a parent file",
+        "Merge it into its parent (delete the machine's checkpoint, or Merge-VHD), or convert it"
+        " into a standalone disk (Convert-VHD), and use the result.",
+    )
+
+
+def _not_writable(file: File) -> VhdxError:
+    return VhdxError(
+        file.path,
+        "it is a differencing disk, which this version reads and does not write",
+        "Convert it into a standalone disk (Convert-VHD), and use the result.",
     )
 
 

@@ -71,8 +71,11 @@ def test_unknown_optional_items_and_anything_of_a_user_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (items(flags=2), "differencing disk.*Merge it into its parent"),
-        ([*items(), (foreign_file.PARENT_LOCATOR, bytes(20), 4)], "differencing disk"),
+        (items(flags=2), "it has a parent, and no parent locator"),
+        (
+            [*items(flags=2), (foreign_file.PARENT_LOCATOR, bytes(20), 4)],
+            "its parent is of type 00000000",
+        ),
         ([*items(), (foreign_file.INCOMPLETE, b"", 0)], "marked incomplete.*Repeat"),
         ([*items(), (STRANGER, b"new", 4)], f"item {STRANGER} is required"),
         ([*items(), (STRANGER, b"new", 5)], f"item {STRANGER} is required"),

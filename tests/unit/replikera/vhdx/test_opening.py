@@ -1,10 +1,23 @@
+import tracemalloc
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replikera.blocks.extents import Extents
 from replikera.ports.randomness import Randomness
-from replikera.vhdx import Image, ImageKind, VhdxError, open_image
+from replikera.system.files import SystemFiles
+from replikera.vhdx import (
+    Extent,
+    ExtentKind,
+    Image,
+    ImageKind,
+    VhdxError,
+    create_image,
+    open_image,
+    open_path,
+)
 from tests.unit.replikera.vhdx import foreign_file, foreign_log
 from tests.unit.replikera.vhdx.conftest import SeededRandomness
 from tests.unit.replikera.vhdx.foreign_file import BAT, METADATA, MIB, STRANGER, entry, items
@@ -107,14 +120,14 @@ def test_a_block_over_an_unknown_region_is_refused() -> None:
     ]
     data = foreign_file.build(regions=regions, entries={0: entry(6, 4)}, file_mib=5)
 
-    with pytest.raises(VhdxError, match=f"block 0 overlaps region {STRANGER}"):
+    with pytest.raises(VhdxError, match=f"a block overlaps region {STRANGER}"):
         open_image(MemoryFile(data))
 
 
 def test_a_refused_file_stays_open_and_unchanged(randomness: Randomness) -> None:
     file = MemoryFile(foreign_file.build(content=items(flags=2)))
 
-    with pytest.raises(VhdxError, match="differencing"):
+    with pytest.raises(VhdxError, match="no parent locator"):
         open_image(file, writable=True, randomness=randomness)
     assert not file.is_closed
     assert not file.pending
@@ -234,3 +247,34 @@ def test_a_dirty_log_is_not_written_over() -> None:
 
     with pytest.raises(VhdxError, match="log is not empty.*Mount-VHD"):
         open_image(file, writable=True, randomness=SeededRandomness(1))
+
+
+def test_a_disk_of_64_tib_opens_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "huge.vhdx"
+    size = 64 << 40
+    with create_image(
+        SystemFiles().create(path), size=size, block_size=MIB, randomness=SeededRandomness(1)
+    ) as image:
+        image.write(b"x" * 512, size - 512)
+
+    tracemalloc.start()
+    try:
+        with open_path(SystemFiles(), path) as image:
+            assert image.read(512, size - 512) == b"x" * 512
+            assert image.read(512, 0) == bytes(512)
+            assert list(image.extents(size - 3 * MIB)) == [
+                Extent(size - 3 * MIB, 2 * MIB, ExtentKind.ZERO),
+                Extent(size - MIB, MIB, ExtentKind.DATA),
+            ]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * MIB
+
+
+def test_a_path_that_is_refused_is_closed_again(tmp_path: Path) -> None:
+    path = tmp_path / "not.vhdx"
+    path.write_bytes(b"something else")
+
+    with pytest.raises(VhdxError, match="not a VHDX file"):
+        open_path(SystemFiles(), path)

@@ -1,6 +1,6 @@
 """The file behind its log: equal to a file into which the log was written."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -65,12 +65,13 @@ def test_nothing_of_the_file_is_changed() -> None:
 
     assert not file.pending
     assert file.sync_count == 0
-    for change in (
+    changes: list[Callable[[], object]] = [
         lambda: found.write(b"", 0),
         lambda: found.write_many([b""], 0),
         lambda: found.zero(0, 1),
         lambda: found.truncate(0),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(AssertionError):
             change()
 
