@@ -15,9 +15,10 @@ from tests.unit.replikera.vhdx.conftest import SeededRandomness
 FOLDER = os.environ.get("REPLIKERA_SAMPLES", "")
 MIB = 1 << 20
 
-pytestmark = pytest.mark.skipif(
+needs_samples = pytest.mark.skipif(
     not FOLDER, reason="REPLIKERA_SAMPLES names no folder with sample files"
 )
+pytestmark = needs_samples
 
 
 def unpack(name: str, folder: Path) -> Path:
