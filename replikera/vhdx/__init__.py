@@ -1,7 +1,7 @@
-"""VHDX disks (MS-VHDX) over `replikera.ports.files`: all kinds are read, fixed and dynamic ones written."""
+"""VHDX disks (MS-VHDX) over `replikera.ports.files`: fixed, dynamic and differencing files, read and written."""
 
 from replikera.vhdx.block_map import Extent, ExtentKind
-from replikera.vhdx.creation import create_image
+from replikera.vhdx.creation import create_child, create_fixed, create_image
 from replikera.vhdx.errors import VhdxError
 from replikera.vhdx.image import Image, ImageKind
 from replikera.vhdx.opening import open_image, open_path
@@ -14,6 +14,8 @@ __all__ = [
     "ImageKind",
     "Parents",
     "VhdxError",
+    "create_child",
+    "create_fixed",
     "create_image",
     "open_image",
     "open_path",

@@ -1,6 +1,6 @@
 """Where the bytes of the disk come from: the file, nowhere (zeros), or the parent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -54,26 +54,17 @@ class BlockMap:
         self._bitmaps = bitmaps
         self._nothing = FROM_PARENT if metadata.has_parent else ABSENT
 
-    def runs(
-        self, offset: int, length: int, planned: Mapping[int, int] | None = None
-    ) -> Iterator[tuple[int, int]]:
-        """Yield (source, length) for a range of the disk, neighbours joined.
-
-        `planned` has the places of blocks that are not in the table yet.
-        """
+    def runs(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """Yield (source, length) for a range of the disk, neighbours joined."""
         if not length:
             return
         size = self._metadata.block_size
         first, within = divmod(offset, size)
         count = (within + length - 1) // size + 1
         if count == 1:  # by far the most frequent, and arrays cost 10 us
-            source = self._source(self._table.entry(first))
-            sources = [(planned or {}).get(first, source)]
-            cuts = [0, 1]
+            sources, cuts = [self._source(self._table.entry(first))], [0, 1]
         else:
             found = self._sources(self._table.entries(first, count))
-            for block, place in (planned or {}).items():
-                found[block - first] = place
             cuts = _cuts(found, size)
             sources = found.tolist()
         for start, end in pairwise(cuts):

@@ -1,18 +1,22 @@
-"""Make a new dynamic file, laid out as Windows lays out its own."""
+"""Make new files, laid out as Windows lays out its own."""
 
+import os.path
+from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
+
+import numpy as np
 
 from replikera.ports.files import File
 from replikera.ports.randomness import Randomness
 from replikera.vhdx import layout
-from replikera.vhdx.bat import BlockAllocationTable, entry_count
-from replikera.vhdx.bitmaps import SectorBitmaps
-from replikera.vhdx.block_map import BlockMap
+from replikera.vhdx.bat import ENTRY, entry_count
 from replikera.vhdx.errors import VhdxError
-from replikera.vhdx.headers import Header
-from replikera.vhdx.image import Image, Structures
+from replikera.vhdx.headers import Header, Headers
+from replikera.vhdx.image import Image, Writing, structures_of
+from replikera.vhdx.locator import ParentLocator
+from replikera.vhdx.log_writer import LogWriter
 from replikera.vhdx.metadata import Metadata
-from replikera.vhdx.pages import Pages
 from replikera.vhdx.regions import Region, RegionTable
 
 DEFAULT_BLOCK_SIZE = 2 * layout.MIB
@@ -22,6 +26,7 @@ _METADATA_OFFSET = 2 * layout.MIB
 _METADATA_LENGTH = layout.MIB
 _BAT_OFFSET = 3 * layout.MIB
 _PHYSICAL_SECTOR_SIZE = 4096
+_PIECE = 1 << 17  # entries written together
 
 
 def create_image(
@@ -34,10 +39,8 @@ def create_image(
 ) -> Image:
     """Write an empty dynamic disk into an empty file, durably, and return it open for writing.
 
-    The image owns `file`. The file's name is the caller's to make durable.
+    The image owns `file`. The file's name is the caller's to make durable. Raises `VhdxError`.
     """
-    if file.size():
-        raise VhdxError(file.path, "it is not empty", "Create the disk in a new file.")
     metadata = Metadata(
         block_size=block_size,
         leaves_blocks_allocated=False,
@@ -46,19 +49,86 @@ def create_image(
         logical_sector_size=logical_sector_size,
         physical_sector_size=_PHYSICAL_SECTOR_SIZE,
     )
+    return _create(file, metadata, randomness)
+
+
+def create_fixed(
+    file: File,
+    *,
+    size: int,
+    block_size: int = DEFAULT_BLOCK_SIZE,
+    logical_sector_size: int = 512,
+    randomness: Randomness,
+) -> Image:
+    """Write an empty fixed disk, its payload in one piece from the first byte to the last; else as `create_image`.
+
+    The payload is a hole where the volume can have one: the file is as long as the disk, and takes no room yet.
+    """
+    metadata = Metadata(
+        block_size=block_size,
+        leaves_blocks_allocated=True,
+        disk_size=size,
+        disk_id=UUID(randomness.uuid()),
+        logical_sector_size=logical_sector_size,
+        physical_sector_size=_PHYSICAL_SECTOR_SIZE,
+    )
+    return _create(file, metadata, randomness)
+
+
+def create_child(file: File, parent: Image, *, parent_path: Path, randomness: Randomness) -> Image:
+    """Write an empty differencing disk over `parent`, which it owns from now on; else as `create_image`.
+
+    `parent` is open for reading, at `parent_path`; the child is bound to its content as it is (DataWriteGuid). Whoever
+    writes the parent after this makes the child unreadable.
+    """
+    relative = os.path.relpath(parent_path, file.path.parent).replace("/", "\\")
+    paths = [("relative_path", relative if relative.startswith("..") else f".\\{relative}")]
+    if parent_path.is_absolute():
+        paths.append(("absolute_win32_path", str(parent_path)))
+    metadata = Metadata(
+        block_size=parent.block_size,
+        leaves_blocks_allocated=False,
+        disk_size=parent.size,
+        disk_id=UUID(parent.disk_id),
+        logical_sector_size=parent.logical_sector_size,
+        physical_sector_size=parent.physical_sector_size,
+        parent=ParentLocator((parent.data_write_id,), tuple(paths)),
+    )
+    return _create(file, metadata, randomness, parent=parent)
+
+
+def _create(
+    file: File, metadata: Metadata, randomness: Randomness, *, parent: Image | None = None
+) -> Image:
+    if file.size():
+        raise VhdxError(file.path, "it is not empty", "Create the disk in a new file.")
     if problem := metadata.problem():
         raise VhdxError(file.path, problem, "Create the disk with sizes that the format allows.")
     regions = _regions(metadata)
     end = regions.bat.end
+    if metadata.leaves_blocks_allocated:
+        end += metadata.block_count * metadata.block_size
     file.truncate(end)
-    data_write_id = UUID(randomness.uuid())
-    _write_structures(file, metadata, regions, (UUID(randomness.uuid()), data_write_id))
+    file_write_id, data_write_id = UUID(randomness.uuid()), UUID(randomness.uuid())
+    _write_structures(file, metadata, regions, (file_write_id, data_write_id))
+    if metadata.leaves_blocks_allocated:
+        _place_all(file, metadata, regions)
     file.sync()
-    pages = Pages(file)
-    table = BlockAllocationTable(file, regions.bat, metadata, pages)
-    blocks = BlockMap(metadata, table, SectorBitmaps(table, metadata, pages))
-    structures = Structures(file, metadata, table, blocks, end, data_write_id)
-    return Image(structures, begin_writing=_has_new_ids)
+    structures = structures_of(file, metadata, regions.bat, end=end, data_write_id=data_write_id)
+    writing = Writing(LogWriter(file, Headers.read(file), randomness), _has_new_ids)
+    return Image(replace(structures, parent=parent), writing=writing)
+
+
+def _place_all(file: File, metadata: Metadata, regions: RegionTable) -> None:
+    """Give every block of a new file its place, one behind the other."""
+    for first in range(0, metadata.block_count, _PIECE):
+        blocks = np.arange(first, min(first + _PIECE, metadata.block_count), dtype=np.int64)
+        indices = blocks + blocks // metadata.chunk_ratio
+        entries = np.zeros(int(indices[-1] - indices[0]) + 1, dtype=ENTRY)
+        places = regions.bat.end + blocks * metadata.block_size
+        entries[indices - indices[0]] = places | layout.PayloadState.FULLY_PRESENT
+        offset = regions.bat.offset + int(indices[0]) * layout.BAT_ENTRY_SIZE
+        file.write(entries.tobytes(), offset)
 
 
 def _regions(metadata: Metadata) -> RegionTable:

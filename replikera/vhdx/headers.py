@@ -77,22 +77,25 @@ class Headers:
         Each step writes the header that does not count, so a torn write leaves the other one valid.
         Both steps are taken, for readers that look at one header alone.
         """
-        steps = len(layout.HEADER_OFFSETS)
-        if self.current.sequence_number + steps >= layout.SEQUENCE_NUMBER_LIMIT:
+        new = replace(self.current, file_write_id=file_write_id, data_write_id=data_write_id)
+        for _ in layout.HEADER_OFFSETS:
+            self._write(new)
+
+    def change(self, *, log_id: UUID) -> None:
+        """Name another log, or none, durably: one step, which happens or does not."""
+        self._write(replace(self.current, log_id=log_id))
+
+    def _write(self, new: Header) -> None:
+        """Write the header that does not count with the next sequence number: from now on it counts."""
+        number = self.current.sequence_number + 1
+        if number >= layout.SEQUENCE_NUMBER_LIMIT:
             raise VhdxError(
                 self._file.path, "the header's sequence number has no successor", UNSUPPORTED
             )
-        for _ in range(steps):
-            header = replace(
-                self.current,
-                sequence_number=self.current.sequence_number + 1,
-                file_write_id=file_write_id,
-                data_write_id=data_write_id,
-            )
-            slot = 1 - self._slot
-            self._file.write(header.encode(), layout.HEADER_OFFSETS[slot])
-            self._file.sync()
-            self.current, self._slot = header, slot
+        header, slot = replace(new, sequence_number=number), 1 - self._slot
+        self._file.write(header.encode(), layout.HEADER_OFFSETS[slot])
+        self._file.sync()
+        self.current, self._slot = header, slot
 
 
 def _check(file: File, header: Header) -> None:

@@ -1,14 +1,10 @@
 """A VHDX as a disk: read, write, make durable.
 
-What `flush` promises, and why the order is what it is. A block that gets its place writes its payload
-into bytes behind the end of the file; until its table entry is in the file, no reader can see them.
-`flush` first makes payload and file size durable, then writes the entries, then makes those durable.
-A crash between leaves entries old or new, each of eight bytes inside one sector: an old one hides an
-unfinished block, a new one finds a finished one. Bytes behind the end of a file read as zeros once the
-file grows over them, so a new block is zero wherever nothing was written.
+What `flush` promises: payload and file size are made durable first, then the tables change in one commit of the log. A
+crash at any moment leaves a file that opens, through its log or without, with everything that was flushed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self, TypeAlias
@@ -18,12 +14,15 @@ import numpy as np
 
 from replikera.blocks.extents import Extents
 from replikera.ports.files import Buffer, File
-from replikera.vhdx import layout
 from replikera.vhdx.bat import BlockAllocationTable
+from replikera.vhdx.bitmaps import SectorBitmaps
 from replikera.vhdx.block_map import FROM_PARENT, BlockMap, Extent, ExtentKind
 from replikera.vhdx.errors import DAMAGED, VhdxError
-from replikera.vhdx.layout import PayloadState
+from replikera.vhdx.log_writer import MAX_PAGES, LogWriter
 from replikera.vhdx.metadata import Metadata
+from replikera.vhdx.pages import Pages
+from replikera.vhdx.regions import Region
+from replikera.vhdx.writing import BlockWriter
 
 Runs: TypeAlias = list[tuple[int, int]]
 
@@ -42,11 +41,30 @@ class Structures:
 
     file: File
     metadata: Metadata
+    pages: Pages
     table: BlockAllocationTable
-    blocks: BlockMap
+    bitmaps: SectorBitmaps
     end: int
     data_write_id: UUID
     parent: "Image | None" = None
+
+
+def structures_of(
+    file: File, metadata: Metadata, bat: Region, *, end: int, data_write_id: UUID
+) -> Structures:
+    """Return the structures of a file whose block table is in the region `bat`."""
+    pages = Pages(file)
+    table = BlockAllocationTable(bat, metadata, pages)
+    bitmaps = SectorBitmaps(table, metadata, pages)
+    return Structures(file, metadata, pages, table, bitmaps, end, data_write_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What a disk needs to be changed: its log, and `begin`, which renews the file's write ids."""
+
+    log: LogWriter
+    begin: Callable[[], None]
 
 
 class Image:
@@ -55,14 +73,20 @@ class Image:
     Reads may come from any threads at any time; writes, zeros and flushes from one at a time.
     """
 
-    def __init__(self, structures: Structures, *, begin_writing: Callable[[], None] | None) -> None:
-        """`begin_writing` is None for a disk that is only read."""
+    def __init__(self, structures: Structures, *, writing: Writing | None) -> None:
+        """Take the structures of an open file; `writing` is None for a disk that is only read."""
         self._file = structures.file
         self._metadata = structures.metadata
-        self._table = structures.table
-        self._blocks = structures.blocks
-        self._end = structures.end
-        self._begin_writing = begin_writing
+        self._pages = structures.pages
+        self._blocks = BlockMap(structures.metadata, structures.table, structures.bitmaps)
+        self._writer = BlockWriter(
+            structures.file,
+            structures.metadata,
+            structures.table,
+            structures.bitmaps,
+            structures.end,
+        )
+        self._writing = writing
         self.data_write_id = structures.data_write_id
         """Names the content as it was at the opening: what children are bound to."""
         self.parent = structures.parent
@@ -85,6 +109,11 @@ class Image:
     def logical_sector_size(self) -> int:
         """Return the unit of writes in bytes: 512 or 4096."""
         return self._metadata.logical_sector_size
+
+    @property
+    def physical_sector_size(self) -> int:
+        """Return the unit in which the disk's storage writes, in bytes: 512 or 4096."""
+        return self._metadata.physical_sector_size
 
     @property
     def kind(self) -> ImageKind:
@@ -146,32 +175,18 @@ class Image:
         self._check_change(offset, len(view))
         if not view:
             return
-        self._begin()
-        planned = self._plan_blocks(view, offset)
-        start = self._grow(len(planned))
-        places = {block: start + index * self.block_size for index, block in enumerate(planned)}
-        runs = self._runs(offset, len(view), places)
-        try:
-            self._write_runs(view, runs)
-        except OSError:
-            # Without this a full volume would keep the space that the failed write took.
-            self._shrink(start)
-            raise
-        # Only now: whoever reads meanwhile sees zeros and then the data, never half of a block.
-        self._table.place_blocks(places)
-        self._settle_zeros(offset, runs)
+        writing = self._begin()
+        for start, length in self._writer.pieces(offset, len(view)):
+            self._writer.write(view[start - offset :][:length], start, length)
+            self._commit_if_due(writing)
 
     def zero(self, offset: int, length: int) -> None:
         """Make whole sectors read as zeros. Blocks keep their place, as holes where the volume can."""
-        self._check_change(offset, length)
-        if not length:
-            return
-        self._begin()
-        runs = self._runs(offset, length)
-        for place, step in runs:
-            if place >= 0:
-                self._file.zero(place, step)
-        self._settle_zeros(offset, runs)
+        self._change(offset, length, self._zero)
+
+    def unmap(self, offset: int, length: int) -> None:
+        """Say that nobody relies on whole sectors any more: they read as zeros, and whole blocks are given back."""
+        self._change(offset, length, self._writer.unmap)
 
     def flush(self) -> None:
         """Return when everything written is durable.
@@ -179,23 +194,29 @@ class Image:
         After a failure nothing more is written: what a failed sync was about may be gone.
         """
         self._check_sound()
-        if not self._has_unflushed:
-            return
-        self._has_failed = True
-        self._file.sync()
-        if self._table.has_changes:
-            self._table.write_changes()
+        if self._has_unflushed and self._writing is not None:
+            self._has_failed = True
             self._file.sync()
-        self._has_failed = self._has_unflushed = False
+            self._commit(self._writing)
+            self._has_failed = self._has_unflushed = False
+
+    def settle(self) -> None:
+        """Flush, and empty the log: whoever copies the file now has a clean one."""
+        self.flush()
+        if self._writing is not None and self._writing.log.is_open:
+            self._has_failed = True
+            self._file.sync()
+            self._writing.log.close()
+            self._has_failed = False
 
     def close(self) -> None:
-        """Flush and close the file; idempotent. After a failed flush it only closes."""
+        """Settle and close the file; idempotent. After a failed flush it only closes."""
         if self._is_closed:
             return
         self._is_closed = True
         try:
             if not self._has_failed:
-                self.flush()
+                self.settle()
         finally:
             self._file.close()
             if self.parent is not None:
@@ -207,8 +228,8 @@ class Image:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _runs(self, offset: int, length: int, planned: Mapping[int, int] | None = None) -> Runs:
-        return list(self._blocks.runs(offset, length, planned))
+    def _runs(self, offset: int, length: int) -> Runs:
+        return list(self._blocks.runs(offset, length))
 
     def _read(self, source: int, length: int, offset: int) -> bytes:
         if source >= 0:
@@ -229,62 +250,48 @@ class Image:
             parent.read_into(part[:inside], offset)
         np.frombuffer(part[inside:], dtype=np.uint8).fill(0)
 
-    def _begin(self) -> None:
+    def _zero(self, offset: int, length: int) -> None:
+        self._writer.write(None, offset, length)
+
+    def _change(self, offset: int, length: int, change: Callable[[int, int], None]) -> None:
+        self._check_change(offset, length)
+        if not length:
+            return
+        writing = self._begin()
+        for start, step in self._writer.pieces(offset, length):
+            change(start, step)
+            self._commit_if_due(writing)
+
+    def _begin(self) -> Writing:
         """Renew the file's write ids before its first change."""
         self._check_sound()
-        if self._begin_writing is None:
+        writing = self._writing
+        if writing is None:
             raise VhdxError(
                 self._file.path, "it was opened for reading only", "Open it writable to change it."
             )
         if not self._has_begun:
             self._has_failed = True
-            self._begin_writing()
+            writing.begin()
+            if self._file.size() < self._writer.end:
+                self._file.truncate(self._writer.end)  # the log tells sizes in whole MiB
             self._has_failed, self._has_begun = False, True
         self._has_unflushed = True
+        return writing
 
-    def _plan_blocks(self, view: memoryview, offset: int) -> list[int]:
-        """Return the blocks that need a place: those without one that get anything but zeros."""
-        first = offset // self.block_size
-        last = (offset + len(view) - 1) // self.block_size
-        planned = []
-        for block in range(first, last + 1):
-            if not self._has_place(block):
-                start = max(0, block * self.block_size - offset)
-                end = (block + 1) * self.block_size - offset
-                if np.frombuffer(view[start:end], dtype=np.int64).any():
-                    planned.append(block)
-        return planned
+    def _commit_if_due(self, writing: Writing) -> None:
+        if self._pages.change_count > MAX_PAGES // 2:
+            self._has_failed = True
+            self._file.sync()
+            self._commit(writing)
+            self._has_failed = False
 
-    def _has_place(self, block: int) -> bool:
-        state = self._table.entry(block) & layout.BAT_STATE_MASK
-        return state == PayloadState.FULLY_PRESENT
-
-    def _grow(self, count: int) -> int:
-        """Give the file room for `count` blocks; return where the first goes."""
-        start = self._end
-        if count:
-            self._file.truncate(start + count * self.block_size)
-            self._end = start + count * self.block_size
-        return start
-
-    def _shrink(self, end: int) -> None:
-        if end < self._end:
-            self._file.truncate(end)
-            self._end = end
-
-    def _write_runs(self, view: memoryview, runs: Runs) -> None:
-        for place, step in runs:
-            part, view = view[:step], view[step:]
-            if place >= 0:
-                self._file.write(part, place)
-
-    def _settle_zeros(self, offset: int, runs: Runs) -> None:
-        for place, step in runs:
-            if place < 0:
-                first = offset // self.block_size
-                last = (offset + step - 1) // self.block_size
-                self._table.settle_zeros(first, last - first + 1)
-            offset += step
+    def _commit(self, writing: Writing) -> None:
+        """Change the tables in the file; everything that they refer to is durable."""
+        if self._pages.change_count:
+            writing.log.commit(self._pages.changes(), self._writer.end)
+            self._pages.settle()
+            self._writer.committed()
 
     def _check_range(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self.size:

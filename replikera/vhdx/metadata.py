@@ -56,9 +56,10 @@ class Metadata:
     def encode(self) -> bytes:
         """Return the start of the region: the table, and behind it the items."""
         flags = layout.LEAVE_BLOCKS_ALLOCATED if self.leaves_blocks_allocated else 0
+        flags |= layout.HAS_PARENT if self.parent is not None else 0
         size, sector = layout.UINT64_ITEM, layout.UINT32_ITEM
         disk = MetadataFlags.IS_REQUIRED | MetadataFlags.IS_VIRTUAL_DISK
-        items = (
+        items = [
             (
                 layout.FILE_PARAMETERS,
                 layout.FILE_PARAMETERS_ITEM.pack(self.block_size, flags),
@@ -68,7 +69,9 @@ class Metadata:
             (layout.LOGICAL_SECTOR_SIZE, sector.pack(self.logical_sector_size), disk),
             (layout.PHYSICAL_SECTOR_SIZE, sector.pack(self.physical_sector_size), disk),
             (layout.VIRTUAL_DISK_ID, self.disk_id.bytes_le, disk),
-        )
+        ]
+        if self.parent is not None:
+            items.append((layout.PARENT_LOCATOR, self.parent.encode(), MetadataFlags.IS_REQUIRED))
         table = layout.METADATA_TABLE_HEADER.pack(layout.METADATA_SIGNATURE, 0, len(items))
         content = b""
         for item_id, value, item_flags in items:

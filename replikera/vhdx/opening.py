@@ -7,16 +7,13 @@ from uuid import UUID
 from replikera.ports.files import File, Files
 from replikera.ports.randomness import Randomness
 from replikera.vhdx import layout
-from replikera.vhdx.bat import BlockAllocationTable
-from replikera.vhdx.bitmaps import SectorBitmaps
-from replikera.vhdx.block_map import BlockMap
 from replikera.vhdx.errors import DAMAGED, VhdxError
 from replikera.vhdx.headers import Header, Headers
-from replikera.vhdx.image import Image, Structures
+from replikera.vhdx.image import Image, Structures, Writing, structures_of
 from replikera.vhdx.locator import ParentLocator
 from replikera.vhdx.log import Log
+from replikera.vhdx.log_writer import LogWriter, replay_into
 from replikera.vhdx.metadata import Metadata, read_metadata
-from replikera.vhdx.pages import Pages
 from replikera.vhdx.parents import Parents, check_linkage, parents_in
 from replikera.vhdx.regions import (
     Region,
@@ -38,9 +35,9 @@ def open_image(
 ) -> Image:
     """Open a file; the image then owns `file`.
 
-    A log that is not empty is replayed in memory: reading never writes. A differencing file needs `parents`, whose
-    files the image owns too. A writable image needs `randomness` for the file's new write ids. Raises `VhdxError` and
-    leaves the file open and unchanged.
+    A log that is not empty is replayed, in memory where the file is only read: reading never writes. A differencing
+    file needs `parents`, whose files the image owns too. A writable image needs `randomness` for the file's new write
+    ids. Raises `VhdxError` and leaves the file open and, but for a replayed log, unchanged.
     """
     if writable and randomness is None:
         raise ValueError("a writable image needs randomness")
@@ -48,20 +45,23 @@ def open_image(
     headers = Headers.read(file)
     if headers.current.log_id != layout.NIL:
         if writable:
-            raise _dirty(file)
-        file = ReplayedFile(file, Log(file, headers.current))
+            replay_into(file, headers)
+        else:
+            file = ReplayedFile(file, Log(file, headers.current))
     structures = _read_structures(file, headers.current)
     if structures.metadata.parent is not None:
-        if writable:
-            raise _not_writable(file)
         parent = _open_parent(file, structures.metadata, structures.metadata.parent, parents)
         structures = replace(structures, parent=parent)
+    if not writable or randomness is None:
+        return Image(structures, writing=None)
+    return Image(structures, writing=_writing(file, headers, randomness))
 
-    def begin_writing() -> None:
-        if randomness is not None:
-            headers.begin_writing(UUID(randomness.uuid()), UUID(randomness.uuid()))
 
-    return Image(structures, begin_writing=begin_writing if writable else None)
+def _writing(file: File, headers: Headers, randomness: Randomness) -> Writing:
+    def begin() -> None:
+        headers.begin_writing(UUID(randomness.uuid()), UUID(randomness.uuid()))
+
+    return Writing(LogWriter(file, headers, randomness), begin)
 
 
 def open_path(files: Files, path: Path) -> Image:
@@ -79,11 +79,8 @@ def _read_structures(file: File, header: Header) -> Structures:
     reserved = _regions(file, header, regions)
     metadata = read_metadata(file, regions.metadata)
     used = max(file.size(), check_table(file, regions.bat, metadata, reserved))
-    pages = Pages(file)
-    table = BlockAllocationTable(file, regions.bat, metadata, pages)
-    blocks = BlockMap(metadata, table, SectorBitmaps(table, metadata, pages))
     end = -(-used // layout.MIB) * layout.MIB
-    return Structures(file, metadata, table, blocks, end, header.data_write_id)
+    return structures_of(file, metadata, regions.bat, end=end, data_write_id=header.data_write_id)
 
 
 def _open_parent(
@@ -123,23 +120,6 @@ def _differencing(file: File) -> VhdxError:
         "it is a differencing disk: its data are partly in a parent file",
         "Merge it into its parent (delete the machine's checkpoint, or Merge-VHD), or convert it"
         " into a standalone disk (Convert-VHD), and use the result.",
-    )
-
-
-def _not_writable(file: File) -> VhdxError:
-    return VhdxError(
-        file.path,
-        "it is a differencing disk, which this version reads and does not write",
-        "Convert it into a standalone disk (Convert-VHD), and use the result.",
-    )
-
-
-def _dirty(file: File) -> VhdxError:
-    return VhdxError(
-        file.path,
-        "its log is not empty: the file is open elsewhere or was not closed cleanly",
-        "Let the hypervisor finish it: attach the disk (Mount-VHD) or start and shut down its"
-        " machine, then detach it; `qemu-img check -r all` does the same.",
     )
 
 

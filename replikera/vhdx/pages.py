@@ -12,6 +12,7 @@ from replikera.vhdx import layout
 from replikera.vhdx.errors import DAMAGED, VhdxError
 
 PAGE_SIZE = 64 * layout.KIB
+_UNIT = layout.LOG_SECTOR_SIZE
 MAX_PAGES = 256
 """16 MiB of table: the entries of 4 TiB in blocks of 2 MiB."""
 
@@ -19,7 +20,7 @@ MAX_PAGES = 256
 class Pages:
     """Pages of one file. Any number of threads may read; one changes.
 
-    Changes are written by the caller; `change` only keeps the pages that are in memory equal to the file to be.
+    Changes stay in memory until the caller has committed what `changes` returns and says so with `settle`.
     """
 
     def __init__(self, file: File, *, most: int = MAX_PAGES) -> None:
@@ -27,6 +28,7 @@ class Pages:
         self._size = file.size()
         self._most = most
         self._pages: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._changed: set[int] = set()
         self._pinned: set[int] = set()
         self._lock = threading.Lock()
 
@@ -51,8 +53,19 @@ class Pages:
         with self._lock:
             return int(self._page(page)[within : within + 8].view("<i8")[0])
 
+    @property
+    def change_count(self) -> int:
+        """Return how many units of 4 KiB have changed."""
+        return len(self._changed)
+
+    def changes(self) -> list[tuple[int, bytes]]:
+        """Return the units of 4 KiB that have changed, by offset."""
+        return [(at, self.read(at, _UNIT).tobytes()) for at in sorted(self._changed)]
+
     def change(self, offset: int, data: NDArray[np.uint8]) -> None:
-        """Let the bytes read as `data` from now on, and keep their pages until `settle`."""
+        """Let the bytes read as `data` from now on."""
+        first, last = offset // _UNIT, (offset + data.size - 1) // _UNIT
+        self._changed.update(unit * _UNIT for unit in range(first, last + 1))
         with self._lock:
             while data.size:
                 number, within = divmod(offset, PAGE_SIZE)
@@ -63,6 +76,7 @@ class Pages:
 
     def settle(self) -> None:
         """Note that the file holds all changes."""
+        self._changed.clear()
         with self._lock:
             self._pinned.clear()
 

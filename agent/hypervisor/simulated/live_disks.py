@@ -6,7 +6,7 @@ was frozen is never written again. A burst records its ranges in the tracking lo
 before the lock goes: a file frozen between bursts opens cleanly.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -54,6 +54,8 @@ class LiveDisks:
             self._machine.tracking.append(_ranges(groups), sizes)
             for group in groups:
                 self._write_group(group)
+            # What is frozen now opens cleanly, also for readers that replay no log.
+            self._each({write.disk for group in groups for write in group}, Image.settle)
 
     def close(self) -> None:
         """Close the files; what was written is flushed already."""
@@ -66,9 +68,12 @@ class LiveDisks:
                 self._images[write.disk].write(write.data, write.offset)
             except (VhdxError, OSError) as error:
                 raise bad_disk(self._paths[write.disk], error) from error
-        for index in {write.disk for write in group}:
+        self._each({write.disk for write in group}, Image.flush)
+
+    def _each(self, disks: Iterable[int], act: Callable[[Image], None]) -> None:
+        for index in disks:
             try:
-                self._images[index].flush()
+                act(self._images[index])
             except (VhdxError, OSError) as error:
                 raise bad_disk(self._paths[index], error) from error
 

@@ -2,7 +2,6 @@
 
 import uuid
 
-import numpy as np
 import pytest
 
 from replikera.vhdx.bat import ABSENT, BlockAllocationTable, entry_count
@@ -28,10 +27,11 @@ def file_with(entries: dict[int, int], file_mib: int = 8) -> MemoryFile:
 
 def table_of(
     entries: dict[int, int], metadata: Metadata | None = None
-) -> tuple[MemoryFile, BlockAllocationTable]:
+) -> tuple[Pages, BlockAllocationTable]:
     file = file_with(entries)
     found = metadata or geometry(4 * MIB)
-    return file, BlockAllocationTable(file, REGION, found, Pages(file))
+    pages = Pages(file)
+    return pages, BlockAllocationTable(REGION, found, pages)
 
 
 @pytest.mark.parametrize(
@@ -73,35 +73,23 @@ def test_a_sector_bitmap_has_a_place_once_it_is_there() -> None:
     assert [table.bitmap_place(chunk) for chunk in range(3)] == [5 * MIB, ABSENT, 6 * MIB]
 
 
-def test_changes_are_written_around_the_entries_of_sector_bitmaps() -> None:
+def test_changes_lie_around_the_entries_of_sector_bitmaps() -> None:
     metadata = geometry(40 * 256 * MIB, 256 * MIB)
-    file, table = table_of({16: entry(6, 1)}, metadata)
-    assert not table.has_changes
+    pages, table = table_of({16: entry(6, 1)}, metadata)
 
-    table.place_blocks({15: 256 * MIB, 16: 512 * MIB, 17: 768 * MIB})
-    assert table.entries(15, 3).tolist() == [entry(6, 256), entry(6, 512), entry(6, 768)]
-    table.write_changes()
+    table.set_entry(15, entry(6, 256))
+    table.set_entry(16, entry(6, 512))
 
-    written = [(change.offset - REGION.offset, len(change.data or b"")) for change in file.pending]
-    assert written == [(15 * 8, 8), (17 * 8, 16)]
-    assert file.read(8, REGION.offset + 16 * 8) == entry(6, 1).to_bytes(8, "little")
-    assert file.read(8, REGION.offset + 18 * 8) == entry(6, 768).to_bytes(8, "little")
-    assert not table.has_changes
-
-
-def test_writing_no_changes_writes_nothing() -> None:
-    file, table = table_of({})
-    table.write_changes()
-
-    assert not file.pending
+    assert table.entries(15, 2).tolist() == [entry(6, 256), entry(6, 512)]
+    assert [pages.number(REGION.offset + index * 8) for index in (15, 16, 17)] == [
+        entry(6, 256),
+        entry(6, 1),
+        entry(6, 512),
+    ]
 
 
-def test_undecided_states_become_zeros_and_others_stay() -> None:
-    entries = {0: entry(1, 4), 1: entry(3), 2: entry(5), 3: entry(6, 5)}
-    file, table = table_of(entries, geometry(5 * MIB))
+def test_a_bitmap_gets_a_place() -> None:
+    _, table = table_of({}, geometry(40 * 256 * MIB, 256 * MIB, parent=PARENT))
+    table.set_bitmap_place(1, 9 * MIB)
 
-    table.settle_zeros(1, 4)
-    table.write_changes()
-
-    stored = np.frombuffer(file.read(40, REGION.offset), dtype="<u8").tolist()
-    assert stored == [entry(1, 4), entry(2), entry(2), entry(6, 5), 0]
+    assert [table.bitmap_place(chunk) for chunk in range(3)] == [ABSENT, 9 * MIB, ABSENT]

@@ -12,7 +12,7 @@ from tests.unit.replikera.vhdx.test_bat import PARENT, REGION, file_with, geomet
 def map_of(entries: dict[int, int], metadata: Metadata) -> BlockMap:
     file = file_with(entries)
     pages = Pages(file)
-    table = BlockAllocationTable(file, REGION, metadata, pages)
+    table = BlockAllocationTable(REGION, metadata, pages)
     return BlockMap(metadata, table, SectorBitmaps(table, metadata, pages))
 
 
@@ -25,13 +25,6 @@ def test_runs_join_neighbours_in_the_file_and_gaps() -> None:
         (7 * MIB, MIB),
         (6 * MIB, MIB - 512),
     ]
-
-
-def test_runs_see_planned_places() -> None:
-    blocks = map_of({0: entry(6, 4)}, geometry(4 * MIB))
-
-    assert list(blocks.runs(0, 2 * MIB, {1: 5 * MIB})) == [(4 * MIB, 2 * MIB)]
-    assert list(blocks.runs(MIB, 512, {1: 5 * MIB})) == [(5 * MIB, 512)]
 
 
 def test_a_range_without_bytes_has_no_runs_and_no_extents() -> None:

@@ -1,11 +1,24 @@
 import struct
+from pathlib import Path
 
 import pytest
 
 from replikera.blocks.extents import Extents
 from replikera.ports.randomness import Randomness
-from replikera.vhdx import ImageKind, VhdxError, create_image, open_image
+from replikera.system.files import SystemFiles
+from replikera.vhdx import (
+    Extent,
+    ExtentKind,
+    ImageKind,
+    VhdxError,
+    create_child,
+    create_fixed,
+    create_image,
+    open_image,
+    open_path,
+)
 from replikera.vhdx.headers import decode_header
+from tests.support import vhdx_reader
 from tests.unit.replikera.vhdx import foreign_file
 from tests.unit.replikera.vhdx.foreign_file import MIB
 from tests.unit.replikera.vhdx.memory_file import MemoryFile
@@ -85,3 +98,66 @@ def test_a_disk_that_the_format_does_not_allow_is_refused(
             randomness=randomness,
         )
     assert file.size() == 0
+
+
+def test_a_fixed_disk_is_in_one_piece_from_first_byte_to_last(randomness: Randomness) -> None:
+    file = MemoryFile()
+    with create_fixed(file, size=5 * MIB + 512, block_size=MIB, randomness=randomness) as image:
+        image.write(b"x" * 512, 5 * MIB)
+    found = open_image(MemoryFile(file.durable))
+
+    assert found.kind is ImageKind.FIXED
+    assert list(found.extents()) == [Extent(0, 5 * MIB + 512, ExtentKind.DATA)]
+    assert file.durable[4 * MIB + 5 * MIB :][:512] == b"x" * 512
+    assert len(file.durable) == 10 * MIB
+
+
+def test_a_fixed_disk_with_many_chunks_has_every_block(
+    randomness: Randomness, tmp_path: Path
+) -> None:
+    file = SystemFiles().create(tmp_path / "fixed.vhdx")
+    size = 40 * 256 * MIB
+    create_fixed(file, size=size, block_size=256 * MIB, randomness=randomness).close()
+
+    with open_path(SystemFiles(), tmp_path / "fixed.vhdx") as image:
+        assert list(image.extents()) == [Extent(0, size, ExtentKind.DATA)]
+    status = SystemFiles().status(tmp_path / "fixed.vhdx")
+    assert status is not None
+    assert status.allocated < 8 * MIB
+
+
+def test_a_child_names_its_parent_so_that_others_find_it(
+    randomness: Randomness, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    base = tmp_path / "base.vhdx"
+    with create_image(SystemFiles().create(base), size=8 * MIB, randomness=randomness) as image:
+        image.write(b"base" * 128, MIB)
+        image.write(b"last" * 128, 8 * MIB - 512)
+    for path in (tmp_path / "child.vhdx", tmp_path / "sub" / "child.vhdx"):
+        parent = open_path(SystemFiles(), base)
+        file = SystemFiles().create(path)
+        with create_child(file, parent, parent_path=base, randomness=randomness) as child:
+            child.write(b"mine" * 128, MIB + 512)
+
+        second = vhdx_reader.open_path(path)
+        assert second.read(MIB, 2048) == b"base" * 128 + b"mine" * 128 + bytes(1024)
+        assert second.read(8 * MIB - 512, 512) == b"last" * 128
+        with open_path(SystemFiles(), path) as found:
+            assert found.kind is ImageKind.DIFFERENCING
+            assert found.read(2048, MIB) == b"base" * 128 + b"mine" * 128 + bytes(1024)
+
+
+def test_a_parent_that_is_written_makes_its_child_unreadable(
+    randomness: Randomness, tmp_path: Path
+) -> None:
+    base = tmp_path / "base.vhdx"
+    create_image(SystemFiles().create(base), size=8 * MIB, randomness=randomness).close()
+    parent = open_path(SystemFiles(), base)
+    file = SystemFiles().create(tmp_path / "child.vhdx")
+    create_child(file, parent, parent_path=base, randomness=randomness).close()
+    with open_image(SystemFiles().open_write(base), writable=True, randomness=randomness) as image:
+        image.write(b"x" * 512, 0)
+
+    with pytest.raises(VhdxError, match="was changed since"):
+        open_path(SystemFiles(), tmp_path / "child.vhdx")

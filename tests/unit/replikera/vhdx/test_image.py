@@ -116,7 +116,9 @@ def test_no_table_entry_is_written_before_its_payload_is_durable(
     file.before_sync = lambda: touched.append([change.offset // MIB for change in file.pending])
     image.flush()
 
-    assert touched == [[5, 4], [3]]  # growth and payload, then the table
+    # Growth and payload; the log begins with an empty entry, and is named; the entry: then the table is written.
+    assert touched == [[5, 4], [1], [0], [1]]
+    assert [change.offset // MIB for change in file.pending] == [3]
 
 
 def test_a_flush_without_new_blocks_is_one_sync_and_without_changes_none(

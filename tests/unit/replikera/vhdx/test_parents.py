@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from replikera.blocks.extents import Extents
 from replikera.vhdx import Extent, ExtentKind, Image, ImageKind, Parents, VhdxError, open_image
 from tests.unit.replikera.vhdx import foreign_file
-from tests.unit.replikera.vhdx.conftest import SeededRandomness
 from tests.unit.replikera.vhdx.foreign_chain import (
     SECTOR,
     Block,
@@ -155,18 +154,6 @@ def test_a_parent_with_other_sectors_is_refused() -> None:
 
     with pytest.raises(VhdxError, match="512 bytes, those of its parent 4096"):
         open_chain(volume)
-
-
-def test_a_child_is_not_written() -> None:
-    volume = Volume({"parent.vhdx": parent_file(), "child.vhdx": child({})})
-
-    with pytest.raises(VhdxError, match="reads and does not write"):
-        open_image(
-            volume.open_read(Path("/volume/child.vhdx")),
-            writable=True,
-            randomness=SeededRandomness(1),
-            parents=Parents(volume.open_read, volume.exists),
-        )
 
 
 def test_a_partial_block_without_a_bitmap_is_damage() -> None:
