@@ -5,18 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
-import numpy as np
-
 from replikera.ports.files import File
 from replikera.ports.randomness import Randomness
 from replikera.vhdx import layout
-from replikera.vhdx.bat import ENTRY, entry_count
+from replikera.vhdx.bat import entry_count
 from replikera.vhdx.errors import VhdxError
 from replikera.vhdx.headers import Header, Headers
 from replikera.vhdx.image import Image, Writing, structures_of
 from replikera.vhdx.locator import ParentLocator
 from replikera.vhdx.log_writer import LogWriter
 from replikera.vhdx.metadata import Metadata
+from replikera.vhdx.placing import place_blocks
 from replikera.vhdx.regions import Region, RegionTable
 
 DEFAULT_BLOCK_SIZE = 2 * layout.MIB
@@ -26,7 +25,6 @@ _METADATA_OFFSET = 2 * layout.MIB
 _METADATA_LENGTH = layout.MIB
 _BAT_OFFSET = 3 * layout.MIB
 _PHYSICAL_SECTOR_SIZE = 4096
-_PIECE = 1 << 17  # entries written together
 
 
 def create_image(
@@ -112,23 +110,11 @@ def _create(
     file_write_id, data_write_id = UUID(randomness.uuid()), UUID(randomness.uuid())
     _write_structures(file, metadata, regions, (file_write_id, data_write_id))
     if metadata.leaves_blocks_allocated:
-        _place_all(file, metadata, regions)
+        place_blocks(file, metadata, regions.bat, first=0, place=regions.bat.end)
     file.sync()
-    structures = structures_of(file, metadata, regions.bat, end=end, data_write_id=data_write_id)
+    structures = structures_of(file, metadata, regions, end=end, data_write_id=data_write_id)
     writing = Writing(LogWriter(file, Headers.read(file), randomness), _has_new_ids)
     return Image(replace(structures, parent=parent), writing=writing)
-
-
-def _place_all(file: File, metadata: Metadata, regions: RegionTable) -> None:
-    """Give every block of a new file its place, one behind the other."""
-    for first in range(0, metadata.block_count, _PIECE):
-        blocks = np.arange(first, min(first + _PIECE, metadata.block_count), dtype=np.int64)
-        indices = blocks + blocks // metadata.chunk_ratio
-        entries = np.zeros(int(indices[-1] - indices[0]) + 1, dtype=ENTRY)
-        places = regions.bat.end + blocks * metadata.block_size
-        entries[indices - indices[0]] = places | layout.PayloadState.FULLY_PRESENT
-        offset = regions.bat.offset + int(indices[0]) * layout.BAT_ENTRY_SIZE
-        file.write(entries.tobytes(), offset)
 
 
 def _regions(metadata: Metadata) -> RegionTable:

@@ -5,7 +5,7 @@ crash at any moment leaves a file that opens, through its log or without, with e
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self, TypeAlias
 from uuid import UUID
@@ -18,10 +18,11 @@ from replikera.vhdx.bat import BlockAllocationTable
 from replikera.vhdx.bitmaps import SectorBitmaps
 from replikera.vhdx.block_map import FROM_PARENT, BlockMap, Extent, ExtentKind
 from replikera.vhdx.errors import DAMAGED, VhdxError
+from replikera.vhdx.growing import Growth
 from replikera.vhdx.log_writer import MAX_PAGES, LogWriter
 from replikera.vhdx.metadata import Metadata
 from replikera.vhdx.pages import Pages
-from replikera.vhdx.regions import Region
+from replikera.vhdx.regions import RegionTable
 from replikera.vhdx.writing import BlockWriter
 
 Runs: TypeAlias = list[tuple[int, int]]
@@ -41,6 +42,7 @@ class Structures:
 
     file: File
     metadata: Metadata
+    regions: RegionTable
     pages: Pages
     table: BlockAllocationTable
     bitmaps: SectorBitmaps
@@ -50,13 +52,13 @@ class Structures:
 
 
 def structures_of(
-    file: File, metadata: Metadata, bat: Region, *, end: int, data_write_id: UUID
+    file: File, metadata: Metadata, regions: RegionTable, *, end: int, data_write_id: UUID
 ) -> Structures:
-    """Return the structures of a file whose block table is in the region `bat`."""
+    """Return the structures of a file whose metadata and regions are known."""
     pages = Pages(file)
-    table = BlockAllocationTable(bat, metadata, pages)
+    table = BlockAllocationTable(regions.bat, metadata, pages)
     bitmaps = SectorBitmaps(table, metadata, pages)
-    return Structures(file, metadata, pages, table, bitmaps, end, data_write_id)
+    return Structures(file, metadata, regions, pages, table, bitmaps, end, data_write_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +78,7 @@ class Image:
     def __init__(self, structures: Structures, *, writing: Writing | None) -> None:
         """Take the structures of an open file; `writing` is None for a disk that is only read."""
         self._file = structures.file
-        self._metadata = structures.metadata
-        self._pages = structures.pages
-        self._blocks = BlockMap(structures.metadata, structures.table, structures.bitmaps)
-        self._writer = BlockWriter(
-            structures.file,
-            structures.metadata,
-            structures.table,
-            structures.bitmaps,
-            structures.end,
-        )
+        self._take(structures)
         self._writing = writing
         self.data_write_id = structures.data_write_id
         """Names the content as it was at the opening: what children are bound to."""
@@ -188,6 +181,31 @@ class Image:
         """Say that nobody relies on whole sectors any more: they read as zeros, and whole blocks are given back."""
         self._change(offset, length, self._writer.unmap)
 
+    def grow(self, size: int) -> None:
+        """Make the disk larger, durably; what is new reads as zeros. Nobody reads meanwhile."""
+        problem = replace(self._metadata, disk_size=size).problem()
+        if problem or size < self.size:
+            problem = problem or f"the disk cannot shrink from {self.size} to {size} bytes"
+            raise VhdxError(self._file.path, problem, "Choose a size that the format allows.")
+        writing = self._begin()
+        self.settle()
+        growth = Growth(self._file, self._regions, self._metadata, size=size, end=self._writer.end)
+        self._has_failed = True
+        growth.prepare(self._table)
+        writing.log.commit(growth.pages(), growth.end)
+        self._file.sync()
+        writing.log.close()
+        self._take(
+            structures_of(
+                self._file,
+                growth.metadata,
+                growth.regions,
+                end=growth.end,
+                data_write_id=self.data_write_id,
+            )
+        )
+        self._has_failed = False
+
     def flush(self) -> None:
         """Return when everything written is durable.
 
@@ -249,6 +267,20 @@ class Image:
         if parent is not None and inside:
             parent.read_into(part[:inside], offset)
         np.frombuffer(part[inside:], dtype=np.uint8).fill(0)
+
+    def _take(self, structures: Structures) -> None:
+        self._metadata = structures.metadata
+        self._regions = structures.regions
+        self._pages = structures.pages
+        self._table = structures.table
+        self._blocks = BlockMap(structures.metadata, structures.table, structures.bitmaps)
+        self._writer = BlockWriter(
+            structures.file,
+            structures.metadata,
+            structures.table,
+            structures.bitmaps,
+            structures.end,
+        )
 
     def _zero(self, offset: int, length: int) -> None:
         self._writer.write(None, offset, length)

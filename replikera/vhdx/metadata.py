@@ -111,6 +111,17 @@ def read_metadata(file: File, region: Region) -> Metadata:
     return metadata
 
 
+def size_item_offset(file: File, region: Region) -> int:
+    """Return the file offset of the item that holds the disk's size; the metadata were read before."""
+    table = file.read(layout.METADATA_TABLE_SIZE, region.offset)
+    for index in range(layout.METADATA_TABLE_HEADER.unpack_from(table)[2]):
+        position = layout.METADATA_TABLE_HEADER.size + index * layout.METADATA_TABLE_ENTRY.size
+        raw, offset, _, flags, _ = layout.METADATA_TABLE_ENTRY.unpack_from(table, position)
+        if raw == layout.VIRTUAL_DISK_SIZE.bytes_le and not flags & MetadataFlags.IS_USER:
+            return region.offset + int(offset)
+    raise VhdxError(file.path, "the virtual disk size is missing from the metadata", DAMAGED)
+
+
 def _read_items(file: File, region: Region) -> dict[UUID, bytes]:
     """Return the known items by id."""
     table = file.read(min(layout.METADATA_TABLE_SIZE, region.length), region.offset)

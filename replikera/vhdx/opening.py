@@ -80,7 +80,7 @@ def _read_structures(file: File, header: Header) -> Structures:
     metadata = read_metadata(file, regions.metadata)
     used = max(file.size(), check_table(file, regions.bat, metadata, reserved))
     end = -(-used // layout.MIB) * layout.MIB
-    return structures_of(file, metadata, regions.bat, end=end, data_write_id=header.data_write_id)
+    return structures_of(file, metadata, regions, end=end, data_write_id=header.data_write_id)
 
 
 def _open_parent(

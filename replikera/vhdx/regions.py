@@ -47,15 +47,31 @@ class RegionTable:
 
 def read_region_table(file: File) -> RegionTable:
     """Read the first sound copy of the table and check what it says."""
+    return _parse(file, _sound_copy(file))
+
+
+def _sound_copy(file: File) -> bytes:
     for offset in layout.REGION_TABLE_OFFSETS:
         data = file.read(layout.REGION_TABLE_SIZE, offset)
         if len(data) == layout.REGION_TABLE_SIZE and layout.is_sound(
             data, layout.REGION_TABLE_SIGNATURE
         ):
-            return _parse(file, data)
+            return data
     raise VhdxError(
         file.path, "neither region table is valid, the file is damaged or truncated", DAMAGED
     )
+
+
+def with_block_table(file: File, bat: Region) -> bytes:
+    """Return the file's region table with the block table elsewhere, and everything else as it is."""
+    data = bytearray(_sound_copy(file))
+    count = layout.REGION_TABLE_HEADER.unpack_from(data)[2]
+    for index in range(count):
+        at = layout.REGION_TABLE_HEADER.size + index * layout.REGION_TABLE_ENTRY.size
+        raw, _, _, required = layout.REGION_TABLE_ENTRY.unpack_from(data, at)
+        if raw == layout.BAT_REGION.bytes_le:
+            layout.REGION_TABLE_ENTRY.pack_into(data, at, raw, bat.offset, bat.length, required)
+    return layout.with_checksum(bytes(data))
 
 
 def check_inside(file: File, region: Region) -> None:
