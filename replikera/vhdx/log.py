@@ -77,6 +77,9 @@ class Log:
                 " it is truncated"
             )
             raise VhdxError(file.path, problem, DAMAGED)
+        if newest.last_file_size > layout.MAX_FILE_SIZE:
+            problem = f"its log says that it has {newest.last_file_size} bytes"
+            raise VhdxError(file.path, problem, DAMAGED)
         self.file_size = max(file.size(), newest.last_file_size)
         """The bytes that the file has when the log has been replayed."""
 
@@ -204,7 +207,6 @@ class _Search:
             and tail < size
             and sequence > 0
             and _descriptor_bytes(count) <= length
-            and last <= layout.MAX_FILE_SIZE
         )
         if not is_plausible:
             return None

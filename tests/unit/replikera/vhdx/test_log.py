@@ -146,6 +146,14 @@ def test_the_file_grows_to_what_the_log_says() -> None:
     assert found.file_size == 9 * MIB
 
 
+def test_a_whole_entry_that_asks_for_the_impossible_is_damage_and_not_passed_over() -> None:
+    older = Entry(1, [page(1)])
+    newer = Entry(2, [page(2)], tail=0, last=1 << 60)
+
+    with pytest.raises(VhdxError, match=f"has {1 << 60} bytes"):
+        replayed(write_log([older, newer]))
+
+
 @pytest.mark.parametrize(
     "change",
     [
