@@ -21,6 +21,7 @@ _NOUNS = {
     "point": "Recovery points of a protected virtual machine.",
     "test-failover": "Recover a machine beside the running one.",
     "job": "Long work of the vault: see it, follow it.",
+    "disk": "VHDX files here: show, check, export, create.",
     "lab": "Two sites on this machine, to try everything.",
 }
 

@@ -40,11 +40,11 @@ class Growth:
         self._clear_behind_the_end(table)
         if self._file.size() < self.end:
             self._file.truncate(self.end)
-        used = entry_count(self._old) * layout.BAT_ENTRY_SIZE
         bat = self.regions.bat
         if bat != self._regions.bat:
+            used = entry_count(self._old) * layout.BAT_ENTRY_SIZE
             self._copy(self._regions.bat.offset, bat.offset, used)
-        self._file.zero(bat.offset + used, bat.length - used)
+        self._clear_unused_entries(bat)
         if self.metadata.leaves_blocks_allocated:
             first = self._old.block_count
             place_blocks(self._file, self.metadata, bat, first=first, place=self._first_place)
@@ -66,6 +66,18 @@ class Growth:
             return self._regions
         length = -(-needed // layout.MIB) * layout.MIB
         return replace(self._regions, bat=Region(bat.name, end, length))
+
+    def _clear_unused_entries(self, bat: Region) -> None:
+        """Clear all entries but those of the old disk's blocks and bitmaps: they are about to mean something."""
+        ratio = self._old.chunk_ratio
+        last = self._old.block_count - 1
+        first, end = last + last // ratio + 1, bat.length // layout.BAT_ENTRY_SIZE
+        # In a child the entry of the last chunk's bitmap lies behind those of blocks that it does not have yet.
+        bitmap = last // ratio * (ratio + 1) + ratio if self._old.has_parent else end
+        for start, stop in ((first, min(bitmap, end)), (bitmap + 1, end)):
+            if start < stop:
+                size = layout.BAT_ENTRY_SIZE
+                self._file.zero(bat.offset + start * size, (stop - start) * size)
 
     def _clear_behind_the_end(self, table: BlockAllocationTable) -> None:
         """Zero what the last block has behind the old end: another writer may have left something there."""

@@ -89,12 +89,12 @@ def _open_parent(
     if parents is None:
         raise _differencing(file)
     path = parents.find(file.path, locator)
-    opened = parents.open_read(path)
     try:
-        image = open_image(opened, parents=parents.over(file.path))
-    except BaseException:
-        opened.close()
-        raise
+        image = _open_above(path, parents.over(file.path))
+    except OSError as error:
+        raise VhdxError(
+            file.path, f"its parent {path} cannot be read: {error.strerror}", "Make it readable."
+        ) from error
     try:
         check_linkage(file.path, locator, path, image.data_write_id)
         _check_sectors(file, metadata, image)
@@ -102,6 +102,15 @@ def _open_parent(
         image.close()
         raise
     return image
+
+
+def _open_above(path: Path, parents: Parents) -> Image:
+    file = parents.open_read(path)
+    try:
+        return open_image(file, parents=parents)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _check_sectors(file: File, metadata: Metadata, parent: Image) -> None:

@@ -44,10 +44,16 @@ class Parents:
         """Return the same for the parent of `child`."""
         return Parents(self.open_read, self.exists, (*self.above, child))
 
+    def _is_there(self, path: Path) -> bool:
+        try:
+            return self.exists(path)
+        except (OSError, ValueError):
+            return False  # a name that this file system cannot have
+
     def _locate(self, child: Path, locator: ParentLocator) -> Path:
         candidates = candidate_paths(child, locator)
         for path in candidates:
-            if self.exists(path):
+            if self._is_there(path):
                 return path
         told = ", ".join(text for _, text in locator.paths) or "nowhere"
         raise VhdxError(

@@ -4,6 +4,7 @@ The FileOffsetMB of entries that hold no data is reserved (2.5.1.1) and is not l
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,32 @@ _PIECE = 1 << 17  # entries: 1 MiB of the table
 _BLOCK, _BITMAP = 1, 2
 
 
+@dataclass(frozen=True, slots=True)
+class TableSurvey:
+    """What a sound table uses of the file.
+
+    `end` is the file offset behind the last block, 0 without blocks; `unused` counts the bytes that belong to nothing.
+    """
+
+    end: int
+    block_count: int
+    unused: int
+    chunks_without_bitmap: tuple[int, ...]
+    """Chunks with a partially present block whose sector bitmap is missing: these blocks cannot be read."""
+
+
 def check_table(file: File, region: Region, metadata: Metadata, reserved: Iterable[Region]) -> int:
     """Check every entry; return the file offset behind the last block, 0 without blocks.
 
     Memory: one byte for every MiB of the file. Raises `VhdxError`.
     """
+    return survey_table(file, region, metadata, reserved).end
+
+
+def survey_table(
+    file: File, region: Region, metadata: Metadata, reserved: Iterable[Region]
+) -> TableSurvey:
+    """Check every entry as `check_table` does, and tell what the table uses. Raises `VhdxError`."""
     count = entry_count(metadata)
     if count * layout.BAT_ENTRY_SIZE > region.length:
         problem = f"the block allocation table is too short for {metadata.block_count} blocks"
@@ -33,7 +55,7 @@ def check_table(file: File, region: Region, metadata: Metadata, reserved: Iterab
     claims = _Claims(file, metadata)
     for start, raw in _pieces(file, region, count):
         claims.take(start, raw)
-    return claims.checked_end([*reserved])
+    return claims.survey([*reserved])
 
 
 def _pieces(file: File, region: Region, count: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -63,6 +85,8 @@ class _Claims:
         self._metadata = metadata
         self._size = file.size()
         self._starts = np.zeros(-(-self._size // layout.MIB) + 1, dtype=np.uint8)
+        self._chunks_in_need: set[int] = set()
+        self._chunks_with_bitmap: set[int] = set()
         self._bitmap_states = [0, layout.BITMAP_PRESENT] if metadata.has_parent else []
         payload = set(PayloadState)
         if not metadata.has_parent:
@@ -82,7 +106,17 @@ class _Claims:
         if self._metadata.has_parent:
             self._take_bitmaps(chunks[is_bitmap], raw[is_bitmap], states[is_bitmap])
 
-    def checked_end(self, reserved: list[Region]) -> int:
+    def survey(self, reserved: list[Region]) -> TableSurvey:
+        """Check the claims against each other and the regions, and add them up."""
+        end = self._checked_end(reserved)
+        blocks = int(np.count_nonzero(self._starts == _BLOCK))
+        used = layout.HEADER_SECTION_SIZE + sum(region.length for region in reserved)
+        used += blocks * self._metadata.block_size + len(self._chunks_with_bitmap) * layout.MIB
+        used -= max(0, end - self._size)  # the part of the last block that was cut off
+        missing = sorted(self._chunks_in_need - self._chunks_with_bitmap)
+        return TableSurvey(end, blocks, max(0, self._size - used), tuple(missing))
+
+    def _checked_end(self, reserved: list[Region]) -> int:
         """Check that nothing lies over something else; return the offset behind the last block."""
         starts = np.flatnonzero(self._starts).astype(np.int64)
         if not starts.size:
@@ -108,12 +142,19 @@ class _Claims:
         if refused.size:
             at = refused[0]
             raise self._error(f"block {blocks[at]} has state {states[at]}, invalid in such a file")
+        is_partial = states == PayloadState.PARTIALLY_PRESENT
+        if is_partial.any():
+            chunks = np.unique(blocks[is_partial] // self._metadata.chunk_ratio)
+            self._chunks_in_need.update(chunks.tolist())
         is_placed = states >= PayloadState.FULLY_PRESENT
         blocks, places = blocks[is_placed], raw[is_placed] & layout.BAT_OFFSET_MASK
         metadata = self._metadata
         # Old QEMU cut the file behind the disk's last byte: only that much of the last block must exist.
         visible = metadata.disk_size - blocks * metadata.block_size
-        lengths = np.minimum(metadata.block_size, visible)
+        # A differencing file has entries behind the disk's end as well: their blocks must exist whole.
+        lengths = np.where(
+            visible > 0, np.minimum(metadata.block_size, visible), metadata.block_size
+        )
         self._claim(_BLOCK, blocks, places, lengths)
 
     def _take_bitmaps(
@@ -124,6 +165,7 @@ class _Claims:
             at = refused[0]
             raise self._error(f"the sector bitmap of chunk {chunks[at]} has state {states[at]}")
         is_placed = states == layout.BITMAP_PRESENT
+        self._chunks_with_bitmap.update(chunks[is_placed].tolist())
         places = raw[is_placed] & layout.BAT_OFFSET_MASK
         self._claim(_BITMAP, chunks[is_placed], places, np.full(len(places), layout.MIB))
 

@@ -153,6 +153,7 @@ class Reader:
                     best = run[run.index(tails[-1]) :]
         assert best, "a log without a valid sequence"
         for at in best:
+            assert struct.unpack_from("<Q", log, at + 56)[0] <= 1 << 47, "a file of no size"
             self._apply(_entry_bytes(log, at))
 
     def _run(self, log: bytes, log_id: bytes, at: int) -> Iterator[int]:
@@ -170,6 +171,8 @@ class Reader:
                 return
             if previous is not None and sequence != previous + 1:
                 return
+            if not _is_whole(data, sequence):
+                return
             yield at
             previous, at = sequence, (at + length) % len(log)
 
@@ -185,6 +188,34 @@ class Reader:
             page = leading + data[sector + 8 : sector + 4092] + trailing
             self._patches.append((offset, 4096, page))
             sector += 4096
+
+
+def _is_whole(data: bytes, sequence: int) -> bool:
+    """Tell whether everything in an entry says that it belongs to it (2.3.1)."""
+    tail, number, count = struct.unpack_from("<IQI", data, 12)
+    sector = -(-(64 + 32 * count) // 4096) * 4096
+    if tail % 4096 or number == 0 or sector > len(data):
+        return False
+    for at in range(64, 64 + 32 * count, 32):
+        kind = data[at : at + 4]
+        length, offset, own = struct.unpack_from("<QQQ", data, at + 8)
+        if own != sequence or offset % 4096 or kind not in {b"zero", b"desc"}:
+            return False
+        if kind == b"zero" and length % 4096:
+            return False
+        if kind == b"desc":
+            page, sector = data[sector : sector + 4096], sector + 4096
+            if (
+                len(page) < 4096
+                or page[:4] != b"data"
+                or page[4:8] + page[-4:] != _halves(sequence)
+            ):
+                return False
+    return True
+
+
+def _halves(sequence: int) -> bytes:
+    return struct.pack("<II", sequence >> 32, sequence & 0xFFFFFFFF)
 
 
 def _sequence(log: bytes, at: int) -> int:

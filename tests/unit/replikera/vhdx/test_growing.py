@@ -18,7 +18,7 @@ from replikera.vhdx import (
 from tests.support import vhdx_reader
 from tests.unit.replikera.vhdx import foreign_file
 from tests.unit.replikera.vhdx.conftest import SeededRandomness
-from tests.unit.replikera.vhdx.foreign_chain import Block, Volume, child
+from tests.unit.replikera.vhdx.foreign_chain import Block, Volume, child, child_items
 from tests.unit.replikera.vhdx.foreign_file import BAT, METADATA, MIB, STRANGER, entry, items
 from tests.unit.replikera.vhdx.memory_file import MemoryFile
 from tests.unit.replikera.vhdx.test_crash import crash_states
@@ -119,6 +119,20 @@ def test_what_a_file_has_beside_the_table_stays() -> None:
         table = file.durable[offset : offset + (64 << 10)]
         assert table == foreign_file.sealed(table)
         assert STRANGER.bytes_le in table
+
+
+def test_stale_entries_behind_a_childs_end_do_not_come_to_life() -> None:
+    data = child({0: Block(7, b"p" * MIB, frozenset({1}))}, content=child_items(size=2 * MIB))
+    struct.pack_into("<Q", data, 3 * MIB + 8 * 3, entry(2))
+    struct.pack_into("<Q", data, 3 * MIB + 8 * 2, entry(6, 6))
+    file = MemoryFile(data + b"stale" + bytes(MIB - 5))
+    image = open_image(file, writable=True, randomness=SeededRandomness(1), parents=parents())
+    before = image.read(2 * MIB, 0)
+    image.grow(4 * MIB)
+    image.close()
+
+    found = open_image(MemoryFile(file.durable), parents=parents())
+    assert found.read(4 * MIB, 0) == before + b"\3" * MIB + b"\4" * MIB
 
 
 @pytest.mark.parametrize("make", KINDS)

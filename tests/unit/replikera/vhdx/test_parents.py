@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replikera.blocks.extents import Extents
-from replikera.vhdx import Extent, ExtentKind, Image, ImageKind, Parents, VhdxError, open_image
+from replikera.system.files import SystemFiles
+from replikera.vhdx import (
+    Extent,
+    ExtentKind,
+    Image,
+    ImageKind,
+    Parents,
+    VhdxError,
+    open_image,
+    open_path,
+)
 from tests.unit.replikera.vhdx import foreign_file
 from tests.unit.replikera.vhdx.foreign_chain import (
     SECTOR,
@@ -94,6 +104,15 @@ def test_a_child_without_a_way_to_its_parents_is_refused() -> None:
 def test_a_missing_parent_is_named() -> None:
     with pytest.raises(VhdxError, match=r"parent is missing \(it says: \.\\parent\.vhdx\)"):
         open_chain(Volume({"child.vhdx": child({})}))
+
+
+@pytest.mark.parametrize("told", ["p" * 300 + ".vhdx", "a\uffff.vhdx", "."])
+def test_a_parent_that_cannot_be_is_missing_or_unreadable(tmp_path: Path, told: str) -> None:
+    path = tmp_path / "child.vhdx"
+    path.write_bytes(child({}, content=child_items(told)))
+
+    with pytest.raises(VhdxError, match="its parent"):
+        open_path(SystemFiles(), path)
 
 
 def test_a_parent_that_was_written_since_is_refused() -> None:

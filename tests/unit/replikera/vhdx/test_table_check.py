@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from replikera.vhdx.errors import VhdxError
 from replikera.vhdx.metadata import Metadata
 from replikera.vhdx.regions import Region
-from replikera.vhdx.table_check import check_table
+from replikera.vhdx.table_check import check_table, survey_table
 from tests.unit.replikera.vhdx.foreign_file import MIB, entry
 from tests.unit.replikera.vhdx.test_bat import PARENT, REGION, file_with, geometry
 
@@ -58,6 +58,31 @@ def test_a_last_block_cut_behind_the_disks_end_is_accepted() -> None:
 def test_what_a_table_may_not_say_is_refused(entries: dict[int, int], problem: str) -> None:
     with pytest.raises(VhdxError, match=rf"disk\.vhdx: {problem}"):
         check(entries)
+
+
+@pytest.mark.parametrize("place", [8, 127, 1 << 40])
+def test_a_block_behind_the_disks_end_must_be_in_the_file_too(place: int) -> None:
+    """The table of a differencing file goes on to the end of its last chunk."""
+    last = geometry(4 * MIB, parent=PARENT).chunk_ratio - 1
+    assert check({last: entry(6, 7)}, geometry(4 * MIB, parent=PARENT)) == 8 * MIB
+    with pytest.raises(VhdxError, match=f"block {last} lies outside the file"):
+        check({last: entry(6, place)}, geometry(4 * MIB, parent=PARENT))
+
+
+def test_a_survey_counts_what_is_used() -> None:
+    metadata = geometry(4 * MIB, parent=PARENT)
+    ratio = metadata.chunk_ratio
+    file = file_with({0: entry(7, 4), 1: entry(6, 7), ratio: entry(6, 5)}, 9)
+    found = survey_table(file, REGION, metadata, RESERVED)
+
+    assert (found.end, found.block_count, found.unused) == (8 * MIB, 2, 2 * MIB)
+    assert found.chunks_without_bitmap == ()
+
+
+def test_a_survey_names_the_bitmaps_that_are_missing() -> None:
+    metadata = geometry(4 * MIB, parent=PARENT)
+    file = file_with({0: entry(7, 4)}, 8)
+    assert survey_table(file, REGION, metadata, RESERVED).chunks_without_bitmap == (0,)
 
 
 def test_blocks_that_overlap_in_part_are_refused() -> None:
