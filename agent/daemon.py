@@ -1,32 +1,42 @@
 """Composes the agent and runs it: replicas, replications, orders, the session with the vault."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from agent.config import AgentSettings
+from agent.control.anchor import ControlAnchor
 from agent.control.backlog import Backlog
-from agent.control.control_version import ControlVersion
+from agent.control.deny_lists import DenyLists
+from agent.control.duties import Duties
 from agent.control.handlers import Actions, OrderHandlers
+from agent.control.holdings import Holdings
+from agent.control.introduction import Introduction
 from agent.control.inventory import InventoryReports
 from agent.control.ledger import OrderLedger
-from agent.control.membership import Membership
+from agent.control.membership import Membership, MembershipFolder
 from agent.control.messages import host_facts
 from agent.control.orders import Orders
+from agent.control.renewal import CertificateRenewal
 from agent.control.replica_reports import ReplicaReports
+from agent.control.run import Run
 from agent.control.session import Session
-from agent.control.stream import GrpcSessionDialler
+from agent.control.stream import GrpcRenewal, GrpcSessionDialler
 from agent.failover.disks import DiskFolders
 from agent.failover.records import RehearsalRecords
 from agent.failover.rehearsal import Rehearsals
+from agent.grants import GrantReader
 from agent.hypervisor.interface import Hypervisor
 from agent.hypervisor.simulated.driver import SimulatedHypervisor
 from agent.machinery import Machinery
 from agent.replica.receiver import Receiver
 from agent.replica.store import ReplicaStore
 from agent.source.budget import ReadAheadBudget
-from agent.source.replicator import SourceHost
+from agent.source.grants import GrantFolder
+from agent.source.host import SourceHost
 from agent.source.replicators import Replicators
 from agent.source.state import StateFolder
 from replikera.channel import (
@@ -36,7 +46,8 @@ from replikera.channel import (
     mutual_tls_server,
     replication_service,
 )
-from replikera.identity import Credentials
+from replikera.denials import Denials
+from replikera.identity import Credentials, CredentialsHolder
 
 STOP_SECONDS = 1.0
 """How long replication conversations may take to end; what is not sealed is sent again anyway."""
@@ -44,44 +55,44 @@ STOP_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this host is in its vault, and which run of it this is."""
+
+    folder: MembershipFolder
+    membership: Membership
+    credentials: Credentials
+    run: Run
+
+
 class Agent:
     """All parts of one host's agent, composed."""
 
-    def __init__(
-        self,
-        settings: AgentSettings,
-        membership: Membership,
-        credentials: Credentials,
-        machinery: Machinery,
-    ) -> None:
+    def __init__(self, settings: AgentSettings, identity: Identity, machinery: Machinery) -> None:
         m, folder = machinery, settings.agent.state_directory
+        self._trust = _Trust(identity, m, folder)
         self._backlog = Backlog()
         hypervisor = _hypervisor(settings, m)
         self._store = ReplicaStore(m.files, m.replicas, m.clock, m.randomness, folder / "replicas")
-        self._reports = ReplicaReports(self._store, self._backlog)
-        self._replicators = _replicators(hypervisor, credentials, m, folder, self._backlog)
+        self._reports = ReplicaReports(self._store, self._trust.reader, self._backlog)
+        self._replicators = _replicators(hypervisor, self._trust, m, folder, self._backlog)
         rehearsals = _rehearsals(hypervisor, self._store, m, folder)
         actions = Actions(
             self._reports.accept, self._replicators.start, rehearsals.start, rehearsals.clean_up
         )
         self._ledger = OrderLedger(m.files, m.state, m.clock, folder / "orders")
-        self._version = ControlVersion(m.files, m.state, folder / "control.json")
+        self._anchor = ControlAnchor(m.files, m.state, folder / "control.json")
         self._orders = Orders(self._ledger, OrderHandlers(actions).handle, self._backlog, m.clock)
         self._inventory = InventoryReports(hypervisor, self._backlog, m.clock)
-        self._session = Session(
-            GrpcSessionDialler(membership.session_address, credentials),
-            self._orders,
-            self._backlog,
-            host_id=membership.host_id,
-            facts=host_facts(hypervisor, *settings.host_facts),
-            version=self._version,
-            clock=m.clock,
-            randomness=m.randomness,
-        )
-        self._server = _server(settings, credentials, Receiver(self._store, m.clock))
+        self._session = self._compose_session(settings, identity, hypervisor, m)
+        self._trust.holder.subscribe(lambda _credentials: self._session.renewed())
+        receiver = Receiver(self._store, self._trust.reader, m.clock)
+        self._server = _server(settings, self._trust, receiver)
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Run until told to stop."""
+    async def run(
+        self, stopping: asyncio.Event, *, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run until told to stop; `ready` is called once everything runs and others are let in."""
         try:
             await self._open()
             async with asyncio.TaskGroup() as group:
@@ -91,9 +102,11 @@ class Agent:
                     group.create_task(self._orders.run()),
                     group.create_task(self._inventory.run()),
                     group.create_task(self._session.run()),
+                    group.create_task(self._trust.renewal.run()),
                 ]
                 await self._server.start()
                 log.info("agent ready", replication_port=self._server.port)
+                ready()
                 await stopping.wait()
                 log.info("agent stopping")
                 for task in tasks:
@@ -103,10 +116,64 @@ class Agent:
         log.info("agent stopped")
 
     async def _open(self) -> None:
-        await self._version.open()
+        # Before anybody is let in, and before the first Hello, which tells all of it.
+        await self._trust.deny_lists.open()
+        await self._anchor.open()
         await self._ledger.open()
         await self._store.open()
+        await self._replicators.open()
         self._reports.watch_all()
+
+    def _compose_session(
+        self, settings: AgentSettings, identity: Identity, hypervisor: Hypervisor, m: Machinery
+    ) -> Session:
+        holdings = Holdings(self._replicators.held, self._store.all, self._backlog.machine_name)
+        facts = host_facts(hypervisor, *settings.host_facts)
+        trust = self._trust
+        return Session(
+            GrpcSessionDialler(identity.membership.session_address, trust.holder),
+            Introduction(facts, identity.run, self._anchor, trust.deny_lists, holdings),
+            Duties(self._anchor, self._orders, trust.deny_lists, self._replicators.renew_grant),
+            self._backlog,
+            host_id=identity.membership.host_id,
+            anchor=self._anchor,
+            clock=m.clock,
+            randomness=m.randomness,
+        )
+
+
+class _Trust:
+    """What this host proves itself by, and whom it believes."""
+
+    def __init__(self, identity: Identity, m: Machinery, folder: Path) -> None:
+        membership, credentials = identity.membership, identity.credentials
+        self.vault_id = membership.vault_id
+        self.holder = CredentialsHolder(credentials)
+        self.denials = Denials()
+        self.reader = GrantReader(
+            host_id=membership.host_id,
+            vault_id=membership.vault_id,
+            root_certificate=credentials.root_certificate,
+            clock=m.clock,
+        )
+        self.deny_lists = DenyLists(
+            m.files,
+            m.state,
+            m.clock,
+            folder / "deny-list",
+            self.denials,
+            vault_id=membership.vault_id,
+            root_certificate=credentials.root_certificate,
+        )
+        self.renewal = CertificateRenewal(
+            self.holder,
+            membership,
+            identity.folder,
+            GrpcRenewal(membership.session_address),
+            worker=m.state,
+            clock=m.clock,
+            randomness=m.randomness,
+        )
 
 
 def _hypervisor(settings: AgentSettings, m: Machinery) -> Hypervisor:
@@ -116,16 +183,20 @@ def _hypervisor(settings: AgentSettings, m: Machinery) -> Hypervisor:
 
 
 def _replicators(
-    hypervisor: Hypervisor, credentials: Credentials, m: Machinery, folder: Path, backlog: Backlog
+    hypervisor: Hypervisor, trust: _Trust, m: Machinery, folder: Path, backlog: Backlog
 ) -> Replicators:
     host = SourceHost(
         hypervisor=hypervisor,
-        dialler=GrpcDialler(credentials),
+        dialler=GrpcDialler(trust.holder),
         worker=m.source,
         clock=m.clock,
         randomness=m.randomness,
         budget=ReadAheadBudget(),
         folder=StateFolder(m.files, folder / "protections"),
+        grants=GrantFolder(m.files, folder / "protections"),
+        reader=trust.reader,
+        holder=trust.holder,
+        denials=trust.denials,
         observer=backlog.report_replication,
     )
     return Replicators(host)
@@ -139,11 +210,11 @@ def _rehearsals(
     return Rehearsals(records, disks, hypervisor, store.get, m.clock)
 
 
-def _server(settings: AgentSettings, credentials: Credentials, receiver: Receiver) -> Server:
-    handlers = (replication_service(receiver.serve),)
+def _server(settings: AgentSettings, trust: _Trust, receiver: Receiver) -> Server:
+    handlers = (replication_service(receiver.serve, trust.denials, trust.vault_id),)
     return mutual_tls_server(
         settings.replication.listen,
-        credentials,
+        trust.holder,
         lambda server: server.add_generic_rpc_handlers(handlers),
         REPLICATION_LIMITS,
     )

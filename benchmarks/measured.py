@@ -49,10 +49,11 @@ class Program:
 
 @dataclass(frozen=True)
 class ProcessState:
-    """CPU seconds so far and peak resident bytes of a living process."""
+    """CPU seconds so far, resident bytes and their peak, of a living process."""
 
     cpu_s: float
     peak_bytes: int
+    resident_bytes: int
 
 
 def process_state(process_id: int) -> ProcessState:
@@ -60,8 +61,12 @@ def process_state(process_id: int) -> ProcessState:
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     ticks = int(fields[11]) + int(fields[12])
     status = Path(f"/proc/{process_id}/status").read_text()
-    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-    return ProcessState(ticks / os.sysconf("SC_CLK_TCK"), int(peak) * 1024)
+    sizes = {
+        name: int(rest.split()[0]) * 1024
+        for name, _, rest in (line.partition(":") for line in status.splitlines())
+        if name in {"VmHWM", "VmRSS"}
+    }
+    return ProcessState(ticks / os.sysconf("SC_CLK_TCK"), sizes["VmHWM"], sizes["VmRSS"])
 
 
 def reset_peak(process_id: int) -> None:

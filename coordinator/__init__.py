@@ -2,3 +2,5 @@
 
 Part of one application: install it in a virtual environment of its own, never beside other distributions.
 """
+
+import replikera  # noqa: F401 - sets what gRPC must find before its first import

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import structlog
 
-from coordinator.authority.server import server_credentials
 from coordinator.config import CoordinatorSettings
-from coordinator.orchestration.founding import Machinery, StateDirectory, open_vault
+from coordinator.orchestration.founding import open_vault
+from coordinator.orchestration.machinery import Machinery, StateDirectory
+from coordinator.orchestration.upkeep import Upkeep
 from coordinator.orchestration.vault import Addresses, Vault
 from coordinator.rpc.enrolment import EnrolmentService
 from coordinator.rpc.session import HostSessionService
 from coordinator.web.server import ApiServer
 from replikera.channel import Limits, Server, enrolment_server, mutual_tls_server
-from replikera.identity import Credentials
 
 SESSION_LIMITS = Limits(message_bytes=4 * 1024 * 1024, concurrent_streams=4)
 """The inventory of a full host is about 2 MiB. A host needs one stream, and a second one to replace it."""
@@ -54,14 +54,12 @@ async def run(
     """
     async with AsyncExitStack() as stack:
         vault = await stack.enter_async_context(_opened(settings, machinery))
-        credentials = await machinery.worker.run(
-            server_credentials,
-            machinery.files,
-            state_directory(settings).server,
-            vault.authority,
-            machinery.clock.now(),
-        )
-        ports = await _listen(stack, settings, vault, credentials)
+        upkeep = Upkeep(vault, machinery, state_directory(settings))
+        # Left after the sessions are over: when their hosts were heard last is known then.
+        stack.push_async_callback(upkeep.finish)
+        ports = await _listen(stack, settings, vault)
+        # Entered last: what goes wrong before is told as it is, not as one of a group.
+        await stack.enter_async_context(_running(upkeep))
         log.info(
             "coordinator ready",
             vault=vault.record.id,
@@ -86,22 +84,30 @@ async def _opened(settings: CoordinatorSettings, machinery: Machinery) -> AsyncI
         await vault.store.close()
 
 
-async def _listen(
-    stack: AsyncExitStack, settings: CoordinatorSettings, vault: Vault, credentials: Credentials
-) -> Ports:
+@asynccontextmanager
+async def _running(upkeep: Upkeep) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(upkeep.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+
+
+async def _listen(stack: AsyncExitStack, settings: CoordinatorSettings, vault: Vault) -> Ports:
     enrolment = enrolment_server(
-        settings.enrolment.listen, credentials, EnrolmentService(vault).register
+        settings.enrolment.listen, vault.server, EnrolmentService(vault).register
     )
     await stack.enter_async_context(_serving(enrolment, grace=0))
     sessions = HostSessionService(vault)
     stack.push_async_callback(sessions.finished)
     session = mutual_tls_server(
-        settings.session.listen, credentials, sessions.register, SESSION_LIMITS
+        settings.session.listen, vault.server, sessions.register, SESSION_LIMITS
     )
     await stack.enter_async_context(_serving(session, grace=DRAIN_SECONDS))
     # Left before the listener is stopped: hosts are told to finish, and then given the grace.
     stack.callback(vault.presence.stop)
-    api = await stack.enter_async_context(ApiServer(vault, settings.api.listen, credentials))
+    api = await stack.enter_async_context(ApiServer(vault, settings.api.listen, vault.server))
     return Ports(enrolment.port, session.port, api.port)
 
 

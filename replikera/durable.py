@@ -1,4 +1,4 @@
-"""Small files that are either the old or the new one after any crash."""
+"""Small files that are either the old or the new one after any crash, and the folders that they are in."""
 
 from pathlib import Path
 
@@ -27,3 +27,14 @@ def remove_durably(files: Files, path: Path) -> None:
     if files.status(path) is not None:
         files.remove(path)
     files.sync_directory(path.parent)
+
+
+def make_directory_durably(files: Files, path: Path) -> None:
+    """Make a directory and its missing parents, and their names durable; an existing one is no error.
+
+    What is synced in a directory whose own name was never made durable is lost with that name.
+    """
+    if files.status(path) is None:
+        make_directory_durably(files, path.parent)
+        files.make_directory(path)
+        files.sync_directory(path.parent)

@@ -5,6 +5,7 @@ Python gRPC client cannot check a URI.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,12 +16,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from replikera.durable import write_durably
+from replikera.durable import remove_durably, write_durably
 from replikera.ports.files import Files
 
 CERTIFICATE_FILE = "certificate.pem"
 KEY_FILE = "key.pem"
+NEXT_KEY_FILE = "next-key.pem"
+"""Only while a certificate is replaced."""
+
 ROOT_FILE = "root.pem"
+RENEWAL_JITTER = 1 / 20
+"""Share of a life by which renewals are spread around its half, so that members do not come all at once."""
+
 _MAX_PEM_BYTES = 64 * 1024  # a chain of three P-256 certificates is about 3 KiB
 
 
@@ -34,6 +41,7 @@ class Role(StrEnum):
     HOST = "host"
     OPERATOR = "operator"
     VAULT = "vault"
+    SIGNER = "signer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,16 @@ class Caller:
     vault_id: str
     serial: int
     not_after: datetime
+
+    @property
+    def certificate_id(self) -> str:
+        """Return the serial as the vault's register writes it."""
+        return serial_text(self.serial)
+
+    @property
+    def uri(self) -> str:
+        """Return the URI name of this identity."""
+        return uri_name(self.role, self.name, self.vault_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +77,37 @@ class Credentials:
     def caller(self) -> Caller:
         """Return the identity that these credentials prove."""
         return caller_from_certificate(self.certificate_chain)
+
+
+class CredentialsHolder:
+    """The newest credentials of a daemon, shared by all that present them.
+
+    `replace` is called on the event loop; `current` may be read anywhere.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._current = credentials
+        self._subscribers: list[Callable[[Credentials], None]] = []
+
+    @property
+    def current(self) -> Credentials:
+        """Return the newest credentials."""
+        return self._current
+
+    def replace(self, credentials: Credentials) -> None:
+        """Use these from now on, and tell all subscribers."""
+        self._current = credentials
+        for callback in self._subscribers:
+            callback(credentials)
+
+    def subscribe(self, callback: Callable[[Credentials], None]) -> None:
+        """Have `callback` called with every later replacement."""
+        self._subscribers.append(callback)
+
+
+def serial_text(serial: int) -> str:
+    """Return a serial number as registers and messages write it: hexadecimal."""
+    return f"{serial:x}"
 
 
 def uri_name(role: Role, name: str, vault_id: str) -> str:
@@ -81,11 +130,12 @@ def caller_from_certificate(pem: bytes) -> Caller:
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1:
         raise IdentityError(f"a certificate with {len(uris)} URI names, expected one")
-    role, name, vault_id = _parse_uri_name(uris[0])
+    role, name, vault_id = parse_uri_name(uris[0])
     return Caller(role, name, vault_id, certificate.serial_number, certificate.not_valid_after_utc)
 
 
-def _parse_uri_name(uri: str) -> tuple[Role, str, str]:
+def parse_uri_name(uri: str) -> tuple[Role, str, str]:
+    """Return role, name and vault id of a URI name. Raises `IdentityError`."""
     parts = urlsplit(uri)
     path = parts.path.split("/")
     if parts.scheme != "spiffe" or not parts.netloc or len(path) != 3 or not path[2]:
@@ -94,6 +144,19 @@ def _parse_uri_name(uri: str) -> tuple[Role, str, str]:
         return Role(path[1]), path[2], parts.netloc
     except ValueError as error:
         raise IdentityError(f"the name {uri!r} has an unknown role") from error
+
+
+def renewal_time(certificate_chain: bytes, jitter: float = 0.0) -> datetime:
+    """Return when the first certificate is to be renewed: at half of its life, moved by `jitter` of the whole.
+
+    Callers draw `jitter` between -RENEWAL_JITTER and RENEWAL_JITTER. Raises `IdentityError`.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_chain)
+    except ValueError as error:
+        raise IdentityError(f"not a certificate of a vault: {error}") from error
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return begin + (end - begin) * (0.5 + jitter)
 
 
 def generate_private_key() -> bytes:
@@ -125,33 +188,47 @@ def root_fingerprint(root_certificate: bytes) -> str:
 
 
 def save_credentials(files: Files, folder: Path, credentials: Credentials) -> None:
-    """Write the three files into `folder`, durably; the certificate last, as the sign of completeness."""
+    """Write the credentials into `folder`, durably.
+
+    What a crash leaves in a folder that held others loads as the old ones or as the new ones: the new key is there
+    before the certificate that it belongs to, and the old one until that has replaced its own.
+    """
     files.make_directory(folder)
-    write_durably(files, folder / KEY_FILE, credentials.private_key)
+    write_durably(files, folder / NEXT_KEY_FILE, credentials.private_key)
     write_durably(files, folder / ROOT_FILE, credentials.root_certificate)
     write_durably(files, folder / CERTIFICATE_FILE, credentials.certificate_chain)
+    write_durably(files, folder / KEY_FILE, credentials.private_key)
+    remove_durably(files, folder / NEXT_KEY_FILE)
 
 
 def load_credentials(files: Files, folder: Path) -> Credentials:
     """Return the credentials kept in `folder`. Raises `IdentityError` that names the missing or bad file."""
-    try:
-        chain, key, root = (
-            files.read_bytes(folder / name, limit=_MAX_PEM_BYTES)
-            for name in (CERTIFICATE_FILE, KEY_FILE, ROOT_FILE)
-        )
-    except (OSError, ValueError) as error:
-        raise IdentityError(f"no identity in {folder}: {error}") from error
-    credentials = Credentials(chain, key, root)
-    _check_pair(folder, credentials)
+    chain, root = (_read(files, folder / name) for name in (CERTIFICATE_FILE, ROOT_FILE))
+    credentials = Credentials(chain, _matching_key(files, folder, chain), root)
+    _ = credentials.caller
     return credentials
 
 
-def _check_pair(folder: Path, credentials: Credentials) -> None:
+def _matching_key(files: Files, folder: Path, chain: bytes) -> bytes:
+    has_next = files.status(folder / NEXT_KEY_FILE) is not None
+    for path in (folder / KEY_FILE, *((folder / NEXT_KEY_FILE,) if has_next else ())):
+        pem = _read(files, path)
+        if _is_pair(folder, pem, chain):
+            return pem
+    raise IdentityError(f"in {folder}, {KEY_FILE} is not the key of {CERTIFICATE_FILE}")
+
+
+def _is_pair(folder: Path, key_pem: bytes, chain: bytes) -> bool:
     try:
-        key = serialization.load_pem_private_key(credentials.private_key, password=None)
-        leaf = x509.load_pem_x509_certificate(credentials.certificate_chain)
+        key = serialization.load_pem_private_key(key_pem, password=None)
+        leaf = x509.load_pem_x509_certificate(chain)
     except (ValueError, TypeError) as error:
         raise IdentityError(f"the identity in {folder} is damaged: {error}") from error
-    if key.public_key() != leaf.public_key():
-        raise IdentityError(f"in {folder}, {KEY_FILE} is not the key of {CERTIFICATE_FILE}")
-    _ = credentials.caller
+    return key.public_key() == leaf.public_key()
+
+
+def _read(files: Files, path: Path) -> bytes:
+    try:
+        return files.read_bytes(path, limit=_MAX_PEM_BYTES)
+    except (OSError, ValueError) as error:
+        raise IdentityError(f"no identity in {path.parent}: {error}") from error

@@ -56,6 +56,13 @@ class Backlog:
             self._is_inventory_due = True
             self.on_urgent()
 
+    def machine_name(self, machine_id: str) -> str:
+        """Return the name of a machine of the newest inventory, empty for one that is not in it."""
+        for machine in self._inventory.machines if self._inventory is not None else ():
+            if machine.machine_id == machine_id:
+                return machine.name
+        return ""
+
     def add_outcome(self, outcome: orders_pb2.OrderOutcome) -> None:
         """Send this outcome until it is accepted."""
         self._progress.forget(outcome.order_id)

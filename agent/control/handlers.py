@@ -20,6 +20,7 @@ from agent.failover.outcome import (
     RehearsalRequest,
     RehearsalStarted,
 )
+from agent.grants import GrantRefusedError
 from agent.hypervisor.interface import HypervisorError
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.errors import ReplicaError
@@ -40,10 +41,10 @@ class OrderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """What the agent can do for the vault. All are idempotent."""
+    """What the agent can do for the vault. All are idempotent. The bytes are a grant as it was signed, or none."""
 
-    accept_replica: Callable[[AcceptedReplica], Awaitable[None]]
-    start_replication: Callable[[Assignment], Awaitable[None]]
+    accept_replica: Callable[[AcceptedReplica, bytes], Awaitable[None]]
+    start_replication: Callable[[Assignment, bytes], Awaitable[None]]
     start_rehearsal: Callable[[RehearsalRequest, Progress], Awaitable[RehearsalStarted]]
     clean_up_rehearsal: Callable[[str], Awaitable[RehearsalCleanedUp]]
 
@@ -58,7 +59,7 @@ class OrderHandlers:
         """Return how the order ended; a failure is an outcome too."""
         try:
             return await self._act(order, progress)
-        except (RehearsalError, HypervisorError, ReplicaError) as error:
+        except (RehearsalError, HypervisorError, ReplicaError, GrantRefusedError) as error:
             failure = failure_message(error.code, error.cause, error.remedy)
         except SourceError as error:
             told = error.failure
@@ -79,10 +80,12 @@ class OrderHandlers:
         outcome = orders_pb2.OrderOutcome(order_id=order.order_id)
         match order.WhichOneof("action"):
             case "accept_replica":
-                await self._actions.accept_replica(_accepted(order.accept_replica))
+                accepted = _accepted(order.accept_replica)
+                await self._actions.accept_replica(accepted, order.accept_replica.grant)
                 outcome.done.SetInParent()
             case "start_replication":
-                await self._actions.start_replication(_assignment(order.start_replication))
+                assignment = _assignment(order.start_replication)
+                await self._actions.start_replication(assignment, order.start_replication.grant)
                 outcome.done.SetInParent()
             case "start_rehearsal":
                 request = _rehearsal(order.order_id, order.start_rehearsal)

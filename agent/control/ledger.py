@@ -1,7 +1,8 @@
 """The order ledger: what makes an order that arrives twice happen once.
 
 One file an order. The intent is durable before anything is done, the outcome before it is sent: an order with an
-outcome is answered from here, an order without one runs its handler again, which is idempotent.
+outcome is answered from here, an order without one runs its handler again, which is idempotent. An order that is
+withdrawn before it began gets its outcome at once: should it come after all, it is answered like any other that ended.
 """
 
 import asyncio
@@ -67,8 +68,7 @@ class OrderLedger:
 
     async def begin(self, order_id: str) -> orders_pb2.OrderOutcome | None:
         """Make the intent durable; return the outcome where the order already has one."""
-        if not _ORDER_ID.fullmatch(order_id):
-            raise LedgerError(f"order id {order_id!r} is not a UUID: this vault is not ours.")
+        _check_id(order_id)
         async with self._writing:
             known = self._entries.get(order_id)
             if known is None:
@@ -76,6 +76,18 @@ class OrderLedger:
                 await self._write(_Entry(_VERSION, order_id, self._now(), "", ""))
                 return None
             return _outcome_of(known) if known.outcome else None
+
+    async def withdraw(self, order_id: str) -> orders_pb2.OrderOutcome | None:
+        """Bar an order that has not begun, durably; return the outcome, None for one that began and has none yet."""
+        _check_id(order_id)
+        async with self._writing:
+            known = self._entries.get(order_id)
+            if known is not None:
+                return _outcome_of(known) if known.outcome else None
+            self._check_room()
+            outcome = orders_pb2.OrderOutcome(order_id=order_id, withdrawn=orders_pb2.Withdrawn())
+            await self._write(_Entry(_VERSION, order_id, self._now(), _to_text(outcome), ""))
+            return outcome
 
     async def finish(self, outcome: orders_pb2.OrderOutcome) -> None:
         """Make the outcome of a begun order durable."""
@@ -140,6 +152,11 @@ class OrderLedger:
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="microseconds")
+
+
+def _check_id(order_id: str) -> None:
+    if not _ORDER_ID.fullmatch(order_id):
+        raise LedgerError(f"order id {order_id!r} is not a UUID: this vault is not ours.")
 
 
 def _damaged(path: Path, problem: str) -> LedgerError:

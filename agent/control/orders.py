@@ -51,6 +51,20 @@ class Orders:
         else:
             self._in_hand.add(order.order_id)
 
+    async def withdraw(self, order_id: str) -> None:
+        """Do not begin an order; what came of it is sent, at once where it has not begun or has ended."""
+        try:
+            outcome = await self._ledger.withdraw(order_id)
+            if outcome is None and order_id not in self._in_hand:
+                outcome = _interrupted(order_id)
+                await self._ledger.finish(outcome)
+        except (LedgerError, OSError) as error:
+            # Without an answer the vault asks again after the next connect.
+            log.warning("withdrawal not written", order=order_id, cause=str(error))
+            return
+        if outcome is not None:
+            self._backlog.add_outcome(outcome)
+
     async def accepted(self, order_id: str) -> None:
         """Note that the vault has stored an outcome."""
         self._backlog.drop_outcome(order_id)
@@ -117,6 +131,15 @@ class Orders:
             cause = f"The agent failed unexpectedly: {type(error).__name__}: {error}."
             remedy = "Look at the agent's log and report this with it."
             return failed(order.order_id, failure_message("internal-error", cause, remedy))
+
+
+def _interrupted(order_id: str) -> orders_pb2.OrderOutcome:
+    failure = failure_message(
+        "order-interrupted",
+        "The agent was stopped while it carried out the order, which was withdrawn before it could go on.",
+        "Look at what the order was about; giving it again finishes what was begun.",
+    )
+    return failed(order_id, failure)
 
 
 def _refused(order: orders_pb2.Order, cause: str) -> orders_pb2.OrderOutcome:

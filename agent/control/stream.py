@@ -1,4 +1,4 @@
-"""The host session's stream: what the session asks of it, and how gRPC provides it."""
+"""The session listener as the agent sees it: the stream of the host session, and the renewal of certificates."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,12 +9,17 @@ import grpc
 import grpc.aio
 
 from replikera.channel import open_channel
-from replikera.identity import Credentials, Role, dns_name
+from replikera.identity import Credentials, CredentialsHolder, Role, dns_name
 from replikera.ports.streams import StreamClosedError
 from replikera.wire.v1 import session_pb2, session_pb2_grpc
 
 SEND_SECONDS = 15.0
 """How long the vault may take to read one message."""
+
+RENEWAL_SECONDS = 30.0
+"""How long the vault may take to answer with a certificate."""
+
+_REFUSALS = frozenset({grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED})
 
 
 class SessionStream(Protocol):
@@ -38,20 +43,37 @@ class SessionDialler(Protocol):
 
 
 class GrpcSessionDialler:
-    """Opens conversations over mutual TLS with the vault of these credentials and no other."""
+    """Opens conversations over mutual TLS with the vault of the newest credentials and no other."""
 
-    def __init__(self, address: str, credentials: Credentials) -> None:
+    def __init__(self, address: str, holder: CredentialsHolder) -> None:
         self._address = address
-        self._credentials = credentials
-        vault_id = credentials.caller.vault_id
-        self._peer_name = dns_name(Role.VAULT, vault_id, vault_id)
+        self._holder = holder
 
     def dial(self) -> "GrpcSessionStream":
         """Begin to connect on a channel of its own: a broken one is never used again."""
-        channel = open_channel(
-            self._address, peer_name=self._peer_name, credentials=self._credentials
-        )
-        return GrpcSessionStream(channel)
+        return GrpcSessionStream(_channel(self._address, self._holder.current))
+
+
+class GrpcRenewal:
+    """Exchanges certificates for new ones at the vault's session listener."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def request(self, signing_request: bytes, credentials: Credentials) -> bytes:
+        """Return the chain that the vault issues to whoever these credentials prove. Raises `StreamClosedError`."""
+        message = session_pb2.RenewCertificateRequest(certificate_signing_request=signing_request)
+        async with _channel(self._address, credentials) as channel:
+            stub = session_pb2_grpc.HostSessionServiceStub(channel)
+            with _stream_errors():
+                answer = await stub.RenewCertificate(message, timeout=RENEWAL_SECONDS)
+        return answer.certificate_chain
+
+
+def _channel(address: str, credentials: Credentials) -> grpc.aio.Channel:
+    vault_id = credentials.caller.vault_id
+    peer_name = dns_name(Role.VAULT, vault_id, vault_id)
+    return open_channel(address, peer_name=peer_name, credentials=credentials)
 
 
 class GrpcSessionStream:
@@ -91,6 +113,8 @@ def _stream_errors() -> Iterator[None]:
     except TimeoutError as error:
         raise StreamClosedError("the vault does not read what it is sent") from error
     except grpc.aio.AioRpcError as error:
-        raise StreamClosedError(f"the vault is not available: {error.details()}") from error
+        is_refused = error.code() in _REFUSALS
+        what = "the vault refused this host" if is_refused else "the vault is not available"
+        raise StreamClosedError(f"{what}: {error.details()}") from error
     except (grpc.RpcError, asyncio.InvalidStateError) as error:
         raise StreamClosedError(f"the session broke: {error}") from error

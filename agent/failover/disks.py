@@ -68,6 +68,7 @@ class DiskFolders:
 
     def _prepare(self, folder: Path) -> Path:
         self._files.make_directory(folder)
+        self._files.sync_directory(folder.parent)
         free = self._files.free_space(folder)
         if free < SPARE_BYTES:
             raise disk_full(folder, f"{free} bytes are free")

@@ -2,13 +2,13 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from agent.failover.outcome import RehearsalError
+from agent.failover.outcome import RecoveredDisk, RehearsalError
 from replikera.durable import TEMPORARY_SUFFIX, remove_durably, write_durably
 from replikera.ports.files import Files
 from replikera.ports.workers import Worker
@@ -23,14 +23,31 @@ class RehearsalState(StrEnum):
     """How far a rehearsal got."""
 
     STARTING = "starting"
+    RECOVERED = "recovered"
+    """All its disks are whole: a run that was killed after this is gone on with."""
+
     STARTED = "started"
     FAILED = "failed"
     REMOVING = "removing"
 
 
 @dataclass(frozen=True, slots=True)
+class DiskOnRecord:
+    """A recovered disk: where it stands, and its size as a guest sees it."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    disk_id: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class RehearsalRecord:
-    """What one rehearsal is for. `failure` is empty unless it failed; `found` names what a removal met."""
+    """What one rehearsal is for. `failure` is empty unless it failed; `found` names what a removal met.
+
+    `disks` are those that are whole, none before the last of them is.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -44,7 +61,20 @@ class RehearsalRecord:
     started_at: str
     failure: str = ""
     found: tuple[str, ...] = ()
+    disks: tuple[DiskOnRecord, ...] = ()
     version: int = _VERSION
+
+    @property
+    def recovered_disks(self) -> tuple[RecoveredDisk, ...]:
+        """Return the disks that are whole."""
+        return tuple(RecoveredDisk(disk.disk_id, Path(disk.path), disk.size) for disk in self.disks)
+
+    def with_disks(
+        self, disks: tuple[RecoveredDisk, ...], state: RehearsalState
+    ) -> "RehearsalRecord":
+        """Return the record with disks that are whole, and with how far it got."""
+        noted = tuple(DiskOnRecord(disk.disk_id, str(disk.path), disk.size) for disk in disks)
+        return replace(self, state=state, disks=noted)
 
 
 _RECORD = TypeAdapter(RehearsalRecord)

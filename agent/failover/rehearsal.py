@@ -1,8 +1,9 @@
 """Rehearsals (test failovers): recover one point beside the replica, isolated, start it, and remove it all again.
 
 Whatever a rehearsal makes carries its id: machines as their tag, disks as their folder. A durable record that names
-the order exists before the first of them. So a start that runs again after a kill at any step first removes what the
-run before it left, and a clean-up needs no memory of what was made.
+the order exists before the first of them, and says when the disks are whole. A start that runs again after a kill
+before that removes what the run before it left; after that it goes on where the run before it was, so that the machine
+is defined and started once. A clean-up needs no memory of what was made.
 """
 
 import errno
@@ -40,6 +41,8 @@ from replikera.ports.clock import Clock
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 GUEST_POLL_SECONDS = 1.0
 """How often the guest is asked whether it answers."""
+
+_GOES_ON = (RehearsalState.RECOVERED, RehearsalState.STARTED)
 
 
 class RecoverableReplica(Protocol):
@@ -89,14 +92,13 @@ class Rehearsals:
         """
         with self._alone(request.rehearsal_id):
             record = await self._intend(request)
+            steps = _Steps(self._clock, progress)
             try:
-                # A run that was killed may have left half of everything.
-                await self._removal.remove_all(request.rehearsal_id)
-                started = await self._run(request, _Steps(self._clock, progress))
+                started = await self._run(request, record, steps)
             except (RehearsalError, HypervisorError, ReplicaError, OSError) as error:
                 failure = await self._give_up(record, _translate(error))
                 raise failure from error
-            await self._records.write(replace(record, state=RehearsalState.STARTED))
+            await self._records.write(record.with_disks(started.disks, RehearsalState.STARTED))
             return started
 
     async def clean_up(self, rehearsal_id: str) -> RehearsalCleanedUp:
@@ -139,6 +141,8 @@ class Rehearsals:
                 f"Test failover {request.rehearsal_id} was started by order {known.order_id}.",
                 "Clean it up first.",
             )
+        if known is not None and known.state in _GOES_ON:
+            return known
         record = RehearsalRecord(
             rehearsal_id=request.rehearsal_id,
             order_id=request.order_id,
@@ -163,14 +167,18 @@ class Rehearsals:
                 f"{failure.remedy} Clean the test failover up first.",
             )
         text = f"{failure.code}: {failure.cause}"
-        await self._records.write(replace(record, state=RehearsalState.FAILED, failure=text))
+        await self._records.write(
+            replace(record, state=RehearsalState.FAILED, failure=text, disks=())
+        )
         return failure
 
-    async def _run(self, request: RehearsalRequest, steps: "_Steps") -> RehearsalStarted:
+    async def _run(
+        self, request: RehearsalRequest, record: RehearsalRecord, steps: "_Steps"
+    ) -> RehearsalStarted:
         replica = self._point_of(request)
         with steps.measure("recover disks"):
             machine = _parse_machine(request, replica.describe(request.sequence))
-            disks = await self._recover(request, replica)
+            disks = record.recovered_disks or await self._recover(request, record, replica)
         with steps.measure("define machine"):
             definition = _define(request, machine, disks)
             machine_id = await self._hypervisor.define_machine(definition)
@@ -198,12 +206,16 @@ class Rehearsals:
         return replica
 
     async def _recover(
-        self, request: RehearsalRequest, replica: RecoverableReplica
+        self, request: RehearsalRequest, record: RehearsalRecord, replica: RecoverableReplica
     ) -> tuple[RecoveredDisk, ...]:
+        # A run that was killed may have left half of everything.
+        await self._removal.remove_all(request.rehearsal_id)
         folder = await self._disks.prepare(request.rehearsal_id)
         names = DiskNames(folder)
         recovered = await replica.materialise(request.sequence, names.path)
-        return tuple(RecoveredDisk(disk.disk_id, path, disk.size) for disk, path in recovered)
+        disks = tuple(RecoveredDisk(disk.disk_id, path, disk.size) for disk, path in recovered)
+        await self._records.write(record.with_disks(disks, RehearsalState.RECOVERED))
+        return disks
 
     async def _wait_for_guest(self, request: RehearsalRequest, machine_id: str) -> GuestHealth:
         deadline = self._clock.monotonic() + request.guest_timeout.total_seconds()

@@ -7,6 +7,9 @@ is there, never a memory of what was made.
 Tracking. `freeze` gives a view; `changed_ranges(view, mark)` gives what was written between the two, over-reported
 but never under-reported; `keep(view)` turns the view's position into the mark of its tag and ends the view. A
 driver that cannot answer raises `TrackingLostError`; the caller then resynchronises and never guesses.
+
+Auto-start. Whether a machine starts with its host is its owner's decision. A block, one a tag, overrules it and leaves
+it as it is, so that what was decided counts again when the last block is gone.
 """
 
 from collections.abc import Mapping
@@ -35,20 +38,25 @@ class TrackingLostError(HypervisorError):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One machine of the inventory. `tag` is empty for machines that are not ours."""
+    """One machine of the inventory. `tag` is empty for machines that are not ours.
+
+    `starts_with_host` is what a start of the host would do now: False while anybody blocks the machine's auto-start.
+    """
 
     description: MachineDescription
     is_running: bool
     tag: str
+    starts_with_host: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A virtual network; an isolated one reaches no physical adapter."""
+    """A virtual network; an isolated one reaches no physical adapter. `tag` is empty for networks that are not ours."""
 
     name: str
     is_isolated: bool
     subnets: tuple[str, ...]
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,7 @@ class MachineDefinition:
     """A machine to define: hardware of `description`, disks by path, adapters by network name.
 
     `disk_paths` has one path for every disk id of the description; `networks` one name for every adapter id,
-    empty for a disconnected one. The machine never starts by itself.
+    empty for a disconnected one. The machine's auto-start is blocked under its tag: it never starts by itself.
     """
 
     tag: str
@@ -141,6 +149,12 @@ class Hypervisor(Protocol):
 
     async def inventory(self) -> Inventory:
         """Return all machines and networks as they are now."""
+
+    async def networks(self) -> tuple[Network, ...]:
+        """Return all networks as they are now."""
+
+    async def describe(self, machine_id: str) -> Machine:
+        """Return one machine as it is now. Raises `HypervisorError` (code "unknown-machine")."""
 
     async def freeze(self, machine_id: str, tag: str) -> View:
         """Take a view of all disks at one instant. Raises `HypervisorError` (code "unknown-machine", ...)."""
@@ -183,3 +197,24 @@ class Hypervisor(Protocol):
 
     async def remove_machine(self, machine_id: str, tag: str) -> None:
         """Remove the machine's definition, not its disks. Missing: no error. Refuses another tag's."""
+
+    async def ensure_isolated_network(self, name: str, tag: str) -> Network:
+        """Return the tag's isolated network of this name as the hypervisor shows it, made where it is missing.
+
+        Raises `HypervisorError` (code "network-exists") where the name is that of another network.
+        """
+
+    async def remove_isolated_network(self, name: str, tag: str) -> None:
+        """Remove the tag's network. Missing: no error. Refuses another's and one that a machine is connected to."""
+
+    async def block_auto_start(self, machine_id: str, tag: str) -> Machine:
+        """Keep the machine from starting with its host, and return it as the hypervisor shows it then.
+
+        Whether it runs now is not touched. Raises `HypervisorError` (code "unknown-machine").
+        """
+
+    async def allow_auto_start(self, machine_id: str, tag: str) -> Machine:
+        """Take the tag's block away, and return the machine as the hypervisor shows it then.
+
+        No block: no error. It starts with its host where its owner had it so and no other tag blocks it.
+        """

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from google.protobuf.message import DecodeError
 
+from agent.grants import MAX_GRANT_BYTES
 from replikera.blocks.segment import (
     MAX_BATCH_RECORDS,
     MAX_HEADER_BYTES,
@@ -23,6 +24,9 @@ MAX_BATCH_PAYLOAD_BYTES = 16 << 20
 MAX_MESSAGE_BYTES = MAX_BATCH_RECORDS * RECORD_BYTES + 4096
 """The largest message that is not payload: a batch's records."""
 
+OPENING_SECONDS = 15.0
+"""How long a host that has connected may take to say what it wants."""
+
 _DIGEST_BYTES = 32
 _MAX_TEXT = 64
 _MAX_NUMBER = (1 << 63) - 1
@@ -39,6 +43,19 @@ class Open:
     protection_id: str
     epoch: int
     generation: str
+    grant: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """PresentGrant."""
+
+    grant: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GrantEnded:
+    """Time has passed: what the source presented last permits nothing any more, unless a newer one came before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +97,24 @@ class Ended:
     violation: ProtocolViolationError | None
 
 
-Incoming: TypeAlias = Open | Begin | Batch | End | Abandon | Ended
+Incoming: TypeAlias = Open | Present | GrantEnded | Begin | Batch | End | Abandon | Ended
+
+
+async def read_opening(stream: MessageStream) -> Open:
+    """Return the first message, before which nothing else is read.
+
+    Raises `ProtocolViolationError` and `StreamClosedError`, also where none comes in time.
+    """
+    try:
+        async with asyncio.timeout(OPENING_SECONDS):
+            message = await stream.receive()
+    except TimeoutError as error:
+        raise StreamClosedError(f"host {stream.peer} said nothing") from error
+    request = _decode(message)
+    _require(
+        request.WhichOneof("message") == "open", "the conversation does not begin with OpenReplica"
+    )
+    return _open(request.open)
 
 
 async def read_messages(stream: MessageStream, incoming: "asyncio.Queue[Incoming]") -> None:
@@ -100,8 +134,10 @@ async def _next(stream: MessageStream) -> Incoming:
     request = _decode(await stream.receive())
     match request.WhichOneof("message"):
         case "open":
-            number = request.open.epoch
-            return Open(request.open.protection_id[:_MAX_TEXT], number.number, number.generation)
+            return _open(request.open)
+        case "present":
+            _check_grant(request.present.grant)
+            return Present(request.present.grant)
         case "begin":
             header = request.begin.header
             _require(len(header) <= MAX_HEADER_BYTES, f"a header of {len(header)} bytes")
@@ -120,6 +156,16 @@ async def _next(stream: MessageStream) -> Incoming:
             return Abandon(giving_up.generation, *numbers)
         case None:
             raise ProtocolViolationError("an empty message")
+
+
+def _open(opening: wire.OpenReplica) -> Open:
+    _check_grant(opening.grant)
+    epoch = opening.epoch
+    return Open(opening.protection_id[:_MAX_TEXT], epoch.number, epoch.generation, opening.grant)
+
+
+def _check_grant(grant: bytes) -> None:
+    _require(len(grant) <= MAX_GRANT_BYTES, f"a grant of {len(grant)} bytes")
 
 
 async def _next_batch(stream: MessageStream, manifest: wire.Batch) -> Batch:

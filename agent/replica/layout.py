@@ -22,6 +22,11 @@ class Layout:
         return self.folder / "replica.json"
 
     @property
+    def grant(self) -> Path:
+        """Return the file with the highest version of a grant that was seen."""
+        return self.folder / "grant.json"
+
+    @property
     def positions(self) -> tuple[Path, Path]:
         """Return the two copies of the position."""
         return self.folder / "position.0", self.folder / "position.1"

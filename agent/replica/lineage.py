@@ -18,6 +18,7 @@ from agent.replica.admission import admit
 from agent.replica.attempt import Attempt
 from agent.replica.errors import ReplicaError, damaged, storage_errors, storage_failed
 from agent.replica.fence import FencedFiles
+from agent.replica.grant_file import SeenGrants
 from agent.replica.history import History
 from agent.replica.images import ImageFormat
 from agent.replica.intake import refusal
@@ -69,6 +70,7 @@ class Lineage:
         self, storage: Storage, files: Files, accepted: AcceptedReplica, history: History
     ) -> None:
         self._storage = storage
+        self._grants = SeenGrants(storage.files, storage.layout)
         self._files = files
         self._accepted = accepted
         self._history = history
@@ -80,6 +82,11 @@ class Lineage:
     def accepted(self) -> AcceptedReplica:
         """Return the terms it is kept under."""
         return self._accepted
+
+    @property
+    def grant_version(self) -> int:
+        """Return the highest version of a grant that was seen, 0 for none."""
+        return self._grants.version
 
     @property
     def history(self) -> History:
@@ -97,6 +104,11 @@ class Lineage:
         with self._storage_errors():
             write_accepted(self._storage.files, self._storage.layout, accepted)
             self._accepted = accepted
+
+    def note_grant(self, version: int) -> int:
+        """Return the highest version of a grant that was seen, this one included, durably."""
+        with self._storage_errors():
+            return self._grants.note(version)
 
     def begin(self, encoded: bytes) -> Attempt:
         """Open the segment that goes on from the head; an attempt that was open is removed."""

@@ -1,39 +1,35 @@
 """The target's end of the replication protocol: lets in the replica's own source, checks every message, answers.
 
-A conversation has two parts. One takes messages off the stream and decodes them, one message or batch ahead; the
-other acts on them in order and is the only one that answers.
+Before a source has shown that it may, only its first message is read. From then on a conversation has two parts. One
+takes messages off the stream and decodes them, one message or batch ahead; the other acts on them in order and is the
+only one that answers. It ends with the grant that the source presented last.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from agent.grants import GrantReader
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.errors import RESYNC, ReplicaError
 from agent.replica.incoming import (
-    Abandon,
-    Batch,
-    Begin,
-    End,
-    Ended,
     Incoming,
     Open,
     ProtocolViolationError,
     read_messages,
+    read_opening,
 )
-from agent.replica.points import SealedPoint
+from agent.replica.permission import Permission, admitted
+from agent.replica.reception import Reception
 from agent.replica.replica import Replica
 from agent.replica.store import ReplicaStore
-from agent.replica.writer import SegmentWriter
 from replikera.ports.clock import Clock
 from replikera.ports.streams import MessageStream, StreamClosedError
 from replikera.wire.v1 import replication_pb2 as wire
 from replikera.wire.v1 import types_pb2
-
-RECEIPT_BYTES = 8 << 20
-"""An eighth of the source's window."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,57 +52,49 @@ class _Live:
 class Receiver:
     """Serves the replication conversations of one host."""
 
-    def __init__(self, store: ReplicaStore, clock: Clock) -> None:
+    def __init__(self, store: ReplicaStore, reader: GrantReader, clock: Clock) -> None:
         self._store = store
+        self._reader = reader
         self._clock = clock
         self._live: dict[str, _Live] = {}
 
     async def serve(self, stream: MessageStream) -> None:
         """Hold one conversation; returns when it is over."""
-        incoming: asyncio.Queue[Incoming] = asyncio.Queue(1)
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(read_messages(stream, incoming))
-            try:
-                await self._answer(stream, incoming)
-            except StreamClosedError as error:
-                log.info("replication conversation broke", source=stream.peer, cause=str(error))
-            finally:
-                reading.cancel()
+        async with _told(stream):
+            replica, permission = await self._admit(stream.peer, await read_opening(stream))
+            await self._answer(stream, Reception(stream, replica, permission, self._clock))
 
-    async def _answer(self, stream: MessageStream, incoming: "asyncio.Queue[Incoming]") -> None:
-        try:
-            replica = self._admit(stream.peer, await incoming.get())
-            conversation = _Conversation(stream, replica, self._clock)
-            await self._hold_alone(conversation, incoming)
-        except ReplicaError as error:
-            await _refuse(stream, error)
-        except ProtocolViolationError as error:
-            await _refuse(stream, _violation(stream.peer, error))
-
-    def _admit(self, peer: str, first: Incoming) -> Replica:
-        match first:
-            case Open():
-                accepted = (replica := self._store.get(first.protection_id)).accepted
-            case Ended(violation=None):
-                raise StreamClosedError(f"host {peer} said nothing")
-            case Ended(violation=ProtocolViolationError() as violation):
-                raise violation
-            case _:
-                raise ProtocolViolationError("the conversation does not begin with OpenReplica")
+    async def _admit(self, peer: str, opening: Open) -> tuple[Replica, Permission]:
+        replica = self._store.get(opening.protection_id)
+        accepted = replica.accepted
         if peer != accepted.source_host_id:
             raise ReplicaError(
                 "foreign-source",
-                f"Host {peer} is not the source of protection {first.protection_id}.",
+                f"Host {peer} is not the source of protection {opening.protection_id}.",
                 "Only the protected machine's host replicates it; enable protection there.",
             )
-        _check_epoch(first, accepted)
-        return replica
+        _check_epoch(opening, accepted)
+        grant = await admitted(replica, self._reader, opening.grant)
+        return replica, Permission(replica, self._reader, self._clock, grant)
 
-    async def _hold_alone(
-        self, conversation: "_Conversation", incoming: "asyncio.Queue[Incoming]"
-    ) -> None:
+    async def _answer(self, stream: MessageStream, reception: Reception) -> None:
+        incoming: asyncio.Queue[Incoming] = asyncio.Queue(1)
+        async with asyncio.TaskGroup() as group:
+            companions = [
+                group.create_task(read_messages(stream, incoming)),
+                group.create_task(reception.permission.watch(incoming)),
+            ]
+            try:
+                # In here: what a group lets out it wraps.
+                async with _told(stream):
+                    await self._hold_alone(reception, incoming)
+            finally:
+                for companion in companions:
+                    companion.cancel()
+
+    async def _hold_alone(self, reception: Reception, incoming: "asyncio.Queue[Incoming]") -> None:
         """Hold a conversation after the older one about the protection: its host has lost or left that one."""
-        protection_id = conversation.protection_id
+        protection_id = reception.protection_id
         while (older := self._live.get(protection_id)) is not None:
             older.replace()
             await older.finished.wait()
@@ -114,7 +102,7 @@ class Receiver:
         self._live[protection_id] = live
         try:
             async with live.tenure:
-                await conversation.hold(incoming)
+                await reception.hold(incoming)
         except TimeoutError:
             if not live.is_replaced:
                 raise
@@ -122,112 +110,6 @@ class Receiver:
         finally:
             del self._live[protection_id]
             live.finished.set()
-
-
-class _Conversation:
-    """Acts on what an admitted source sends, in order."""
-
-    def __init__(self, stream: MessageStream, replica: Replica, clock: Clock) -> None:
-        self._stream = stream
-        self._replica = replica
-        self._clock = clock
-        self._writer: SegmentWriter | None = None
-        self._unreceipted = 0
-        self._began = 0.0
-
-    @property
-    def protection_id(self) -> str:
-        """Return what the conversation is about."""
-        return self._replica.accepted.protection_id
-
-    async def hold(self, incoming: "asyncio.Queue[Incoming]") -> None:
-        """Answer until the source ends the conversation; what is not sealed then is removed.
-
-        Raises `ReplicaError`, `ProtocolViolationError` and `StreamClosedError`.
-        """
-        head = self._replica.head
-        opened = wire.ReplicaOpened(
-            sequence=head.sequence,
-            chain_digest=head.chain_digest if head.sequence else b"",
-            attempt_floor=head.attempt_floor,
-        )
-        await self._send(wire.ReplicateResponse(opened=opened))
-        try:
-            while await self._act(await incoming.get()):
-                pass
-        finally:
-            if self._writer is not None:
-                await self._writer.discard()
-
-    async def _act(self, message: Incoming) -> bool:
-        match message:
-            case Batch():
-                await self._add(message)
-            case Begin():
-                await self._begin(message)
-            case End():
-                await self._seal(message)
-            case Abandon():
-                await self._abandon(message)
-            case Open():
-                raise ProtocolViolationError("the conversation was opened twice")
-            case Ended():
-                if message.violation is not None:
-                    raise message.violation
-                return False
-        return True
-
-    async def _begin(self, message: Begin) -> None:
-        if self._writer is not None:
-            raise ProtocolViolationError("a segment begins inside a segment")
-        self._began = self._clock.monotonic()
-        self._unreceipted = 0
-        self._writer = await self._replica.begin(message.header)
-
-    async def _add(self, batch: Batch) -> None:
-        if self._writer is None:
-            raise ProtocolViolationError("a batch outside a segment")
-        await self._writer.add(batch.records, batch.payloads)
-        self._unreceipted += len(batch.records) + sum(len(payload) for payload in batch.payloads)
-        if self._unreceipted >= RECEIPT_BYTES:
-            await self._send_receipt(self._writer)
-
-    async def _seal(self, message: End) -> None:
-        writer = self._writer
-        if writer is None:
-            raise ProtocolViolationError("the end of a segment that did not begin")
-        await self._send_receipt(writer)
-        # From here on the segment may be a point: removing it is no longer this conversation's to decide.
-        self._writer = None
-        point = await writer.seal(message.trailer, message.chain_digest)
-        await self._send(_sealed(point))
-        log.info(
-            "recovery point sealed",
-            protection=self.protection_id,
-            sequence=point.sequence,
-            payload_bytes=point.payload_bytes,
-            seconds=round(self._clock.monotonic() - self._began, 3),
-        )
-
-    async def _abandon(self, message: Abandon) -> None:
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
-            await writer.discard()
-        floor = await self._replica.abandon(message.generation, message.sequence, message.attempt)
-        answer = wire.Abandoned(sequence=message.sequence, attempt_floor=floor)
-        await self._send(wire.ReplicateResponse(abandoned=answer))
-
-    async def _send_receipt(self, writer: SegmentWriter) -> None:
-        self._unreceipted = 0
-        receipt = wire.Receipt(
-            received_records=writer.received_records,
-            received_bytes=writer.received_bytes,
-            durable_records=writer.durable_records,
-        )
-        await self._send(wire.ReplicateResponse(receipt=receipt))
-
-    async def _send(self, message: wire.ReplicateResponse) -> None:
-        await self._stream.send(message.SerializeToString())
 
 
 def _check_epoch(opening: Open, accepted: AcceptedReplica) -> None:
@@ -262,20 +144,22 @@ def _violation(peer: str, error: ProtocolViolationError) -> ReplicaError:
     )
 
 
+@asynccontextmanager
+async def _told(stream: MessageStream) -> AsyncIterator[None]:
+    """Tell the source why it is refused; one that is gone hears nothing."""
+    try:
+        try:
+            yield
+        except ReplicaError as error:
+            await _refuse(stream, error)
+        except ProtocolViolationError as error:
+            await _refuse(stream, _violation(stream.peer, error))
+    except StreamClosedError as error:
+        log.info("replication conversation broke", source=stream.peer, cause=str(error))
+
+
 async def _refuse(stream: MessageStream, error: ReplicaError) -> None:
     log.warning("replication refused", source=stream.peer, code=error.code, cause=error.cause)
     failure = types_pb2.Failure(code=error.code, cause=error.cause, remedy=error.remedy)
     refused = wire.Refused(failure=failure, is_diverged=error.is_diverged)
     await stream.send(wire.ReplicateResponse(refused=refused).SerializeToString())
-
-
-def _sealed(point: SealedPoint) -> wire.ReplicateResponse:
-    sealed_at = Timestamp()
-    sealed_at.FromDatetime(point.sealed_at)
-    sealed = wire.Sealed(
-        generation=point.generation,
-        sequence=point.sequence,
-        chain_digest=point.chain_digest,
-        sealed_at=sealed_at,
-    )
-    return wire.ReplicateResponse(sealed=sealed)

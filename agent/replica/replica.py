@@ -58,6 +58,11 @@ class Replica:
         return self._lineage.accepted
 
     @property
+    def grant_version(self) -> int:
+        """Return the highest version of a grant that was seen, 0 for none."""
+        return self._lineage.grant_version
+
+    @property
     def head(self) -> Head:
         """Return the newest durable point. Raises `ReplicaError` after a failed sync."""
         if self._lineage.failure is not None:
@@ -113,6 +118,11 @@ class Replica:
         async with self._turn:
             await self._worker.run(self._lineage.change_terms, accepted)
         self.wake()
+
+    async def note_grant(self, version: int) -> int:
+        """Return the highest version of a grant that was seen, this one included, durably. Raises `ReplicaError`."""
+        async with self._turn:
+            return await self._worker.run(self._lineage.note_grant, version)
 
     def wake(self) -> None:
         """Look soon whether there is something to apply or to release."""

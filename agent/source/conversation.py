@@ -67,6 +67,8 @@ class Conversation:
 
     def __init__(self, stream: MessageStream) -> None:
         self._stream = stream
+        # A batch and its payload are several messages: nothing may come between them.
+        self._turn = asyncio.Lock()
         self._answers: asyncio.Queue[_Answer] = asyncio.Queue(MAX_WAITING_ANSWERS)
         self._window: Window | None = None
         self._failure: Exception | None = None
@@ -86,12 +88,18 @@ class Conversation:
         finally:
             self._ended.set()
 
-    async def open(self, protection_id: str, epoch: int, generation: str) -> Opened:
-        """Name the protection; return where the target stands."""
+    async def open(
+        self, protection_id: str, epoch: int, generation: str, grant: bytes = b""
+    ) -> Opened:
+        """Name the protection and show the grant for it; return where the target stands."""
         number = types_pb2.Epoch(number=epoch, generation=generation)
-        opening = wire.OpenReplica(protection_id=protection_id, epoch=number)
+        opening = wire.OpenReplica(protection_id=protection_id, epoch=number, grant=grant)
         await self._send(wire.ReplicateRequest(open=opening))
         return await self._answer(Opened, ANSWER_SECONDS)
+
+    async def present(self, grant: bytes) -> None:
+        """Show a newer grant; it is not answered, and may come at any time."""
+        await self._send(wire.ReplicateRequest(present=wire.PresentGrant(grant=grant)))
 
     async def begin(self, header: bytes) -> None:
         """Start a segment."""
@@ -109,9 +117,10 @@ class Conversation:
             raise self._silence("taken any data", STALL_SECONDS) from error
         lengths = [len(payload) for payload in batch.payloads]
         manifest = wire.Batch(records=batch.records, payload_lengths=lengths)
-        await self._send(wire.ReplicateRequest(batch=manifest))
-        for payload in batch.payloads:
-            await self._send_raw(payload)
+        async with self._turn:
+            await self._send_raw(wire.ReplicateRequest(batch=manifest).SerializeToString())
+            for payload in batch.payloads:
+                await self._send_raw(payload)
 
     async def end(self, trailer: bytes, digest: bytes) -> SealedPoint:
         """End the segment; return when the target says that it is durable."""
@@ -131,7 +140,8 @@ class Conversation:
         return answer.attempt_floor
 
     async def _send(self, message: wire.ReplicateRequest) -> None:
-        await self._send_raw(message.SerializeToString())
+        async with self._turn:
+            await self._send_raw(message.SerializeToString())
 
     async def _send_raw(self, message: bytes) -> None:
         try:

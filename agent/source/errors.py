@@ -39,6 +39,17 @@ class RefusedError(SourceError):
         self.is_diverged = is_diverged
 
 
+class TargetDeniedError(SourceError):
+    """The vault told this host not to believe the target."""
+
+    def __init__(self, host_id: str, refusal: str) -> None:
+        super().__init__(
+            "target-denied",
+            f"The target host {host_id} is not trusted any more: {refusal}.",
+            "Look at the host with: replikera host show. Replication continues by itself once it is readmitted.",
+        )
+
+
 class TargetProtocolError(SourceError):
     """The target answered what no target answers."""
 
@@ -97,6 +108,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 _WEIGHTS: tuple[type[Exception], ...] = (
+    TargetDeniedError,
     RefusedError,
     ResyncRequiredError,
     TrackingLostError,

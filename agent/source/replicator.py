@@ -1,28 +1,21 @@
 """Keeps one protection replicating: converse, reconcile, cycle; after any failure wait and do it again."""
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NoReturn
-
 import structlog
 
-from agent.hypervisor.interface import Hypervisor, Mark, View
-from agent.source.budget import ReadAheadBudget
+from agent.hypervisor.interface import Mark, View
 from agent.source.capture import Capture, Capturer
 from agent.source.conversation import Conversation, Opened
-from agent.source.errors import ResyncRequiredError, failure_of, resync_of, weightiest
+from agent.source.errors import ResyncRequiredError, failure_of, resync_of
+from agent.source.grants import HeldGrant
+from agent.source.host import SourceHost
+from agent.source.link import TargetLink
 from agent.source.progress import Progress
 from agent.source.reconciliation import KeepView, UseMark, Verdict, judge, settle
 from agent.source.sending import SegmentSender
-from agent.source.state import SourceState, StateFolder
+from agent.source.state import SourceState
 from agent.source.status import Failure, ReplicationState, ReplicationStatus
 from replikera.blocks.segment import SegmentHeader, SegmentKind
 from replikera.cancellation import in_own_task
-from replikera.ports.clock import Clock
-from replikera.ports.randomness import Randomness
-from replikera.ports.streams import Dialler
-from replikera.ports.workers import Worker
 
 MIN_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 10.0
@@ -34,29 +27,16 @@ fill the source's disk."""
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SourceHost:
-    """What the replications of one host share. `worker` reads views and writes state files."""
-
-    hypervisor: Hypervisor
-    dialler: Dialler
-    worker: Worker
-    clock: Clock
-    randomness: Randomness
-    budget: ReadAheadBudget
-    folder: StateFolder
-    observer: Callable[[ReplicationStatus], None]
-
-
 class ProtectionReplicator:
     """One protection at its source. `run` ends only when a resync is required.
 
     Invariant: the mark never moves before the target's acknowledgement of that view's segment is durable here.
     """
 
-    def __init__(self, host: SourceHost, state: SourceState) -> None:
+    def __init__(self, host: SourceHost, state: SourceState, grant: HeldGrant) -> None:
         self._host = host
         self._state = state
+        self._link = TargetLink(host, state.assignment, grant)
         self._capturer = Capturer(host.hypervisor, host.worker, host.clock)
         self._mark: Mark | None = None
         self._failures = 0
@@ -90,10 +70,10 @@ class ProtectionReplicator:
                 await self._tidy_views()
                 if self._state.resync is not None:
                     return
-                await in_own_task(self._converse())
+                await in_own_task(self._link.converse(self._replicate))
             except Exception as error:  # noqa: BLE001 - the task's root: one protection never ends the others
                 await self._fail(error)
-            await self._back_off()
+                await self._back_off()
 
     async def _fail(self, error: Exception) -> None:
         failure = failure_of(error)
@@ -140,28 +120,14 @@ class ProtectionReplicator:
         age = self._host.clock.now() - view.taken_at
         return age.total_seconds() < MAX_ADOPTED_VIEW_SECONDS
 
-    async def _converse(self) -> None:
-        assignment = self._state.assignment
-        stream = await self._host.dialler.dial(assignment.target_host_id, assignment.target_address)
-        try:
-            conversation = Conversation(stream)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(conversation.pump())
-                await self._replicate(conversation)
-        except ExceptionGroup as failed:
-            raise weightiest(failed) from failed
-        finally:
-            await stream.close()
-
-    async def _replicate(self, conversation: Conversation) -> NoReturn:
-        assignment = self._state.assignment
-        opened = await conversation.open(
-            assignment.protection_id, assignment.epoch, assignment.generation
-        )
+    async def _replicate(self, conversation: Conversation, opened: Opened) -> None:
+        """Return when a conversation with the renewed certificate should take the place of this one."""
         await self._reconcile(conversation, opened)
         self._failure = None
         while True:
             await self._wait_until_due()
+            if self._link.is_outdated:
+                return
             await self._cycle(conversation)
             self._failures = 0
 

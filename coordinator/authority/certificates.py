@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from replikera.identity import Role, dns_name, uri_name
+from replikera.trust.signing import SIGNER_USAGE
 
 BACKDATE = timedelta(minutes=5)
 """A host's clock may be behind by this much and still believe a new certificate."""
@@ -17,15 +18,18 @@ ROOT_LIFE = timedelta(days=20 * 365)
 ISSUING_LIFE = timedelta(days=10 * 365)
 LEAF_LIVES = {
     Role.HOST: timedelta(days=7),
-    # Loaded at start only: a coordinator that runs for months must not outlive it.
-    Role.VAULT: timedelta(days=365),
-    Role.OPERATOR: timedelta(days=90),
+    Role.VAULT: timedelta(days=7),
+    Role.OPERATOR: timedelta(days=30),
+    # Renewed at half: what it signs, for a week at most, never outlives it.
+    Role.SIGNER: timedelta(days=90),
 }
 _USAGES = {
     # A host serves other hosts and is a client of them and of the vault.
     Role.HOST: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
     Role.VAULT: [ExtendedKeyUsageOID.SERVER_AUTH],
     Role.OPERATOR: [ExtendedKeyUsageOID.CLIENT_AUTH],
+    # Signs documents and opens no connection.
+    Role.SIGNER: [SIGNER_USAGE],
 }
 
 
@@ -39,24 +43,26 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
-    """A certificate that may sign others, with its key."""
+class KeyPair:
+    """A certificate of the authority itself, with its key."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
 
-def make_root(key: ec.EllipticCurvePrivateKey, vault_id: str, serial: int, now: datetime) -> Signer:
+def make_root(
+    key: ec.EllipticCurvePrivateKey, vault_id: str, serial: int, now: datetime
+) -> KeyPair:
     """Return a root that signs itself and one level of issuing certificates."""
     name = _name(f"Replikera root {vault_id}")
     builder = _builder(name, name, key.public_key(), serial, (now, ROOT_LIFE))
     builder = _for_authority(builder, path_length=1)
-    return Signer(builder.sign(key, hashes.SHA256()), key)
+    return KeyPair(builder.sign(key, hashes.SHA256()), key)
 
 
 def make_issuing(
-    root: Signer, key: ec.EllipticCurvePrivateKey, vault_id: str, serial: int, now: datetime
-) -> Signer:
+    root: KeyPair, key: ec.EllipticCurvePrivateKey, vault_id: str, serial: int, now: datetime
+) -> KeyPair:
     """Return an issuing certificate that may name members of this vault only."""
     builder = _builder(
         _name(f"Replikera issuing {vault_id}"),
@@ -69,11 +75,11 @@ def make_issuing(
     builder = _for_authority(builder, path_length=0).add_extension(
         x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=None), critical=True
     )
-    return Signer(_signed_by(builder, root), key)
+    return KeyPair(_signed_by(builder, root), key)
 
 
 def make_leaf(
-    issuing: Signer,
+    issuing: KeyPair,
     public_key: ec.EllipticCurvePublicKey,
     member: Member,
     serial: int,
@@ -98,6 +104,12 @@ def make_leaf(
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
     )
     return _signed_by(builder, issuing)
+
+
+def is_fresh(certificate: x509.Certificate, now: datetime) -> bool:
+    """Tell whether a certificate is valid and not past half of its life."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return begin <= now < begin + (end - begin) / 2
 
 
 def _builder(
@@ -128,9 +140,9 @@ def _for_authority(
     ).add_extension(_key_usage(signs_certificates=True), critical=True)
 
 
-def _signed_by(builder: x509.CertificateBuilder, signer: Signer) -> x509.Certificate:
-    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key())
-    return builder.add_extension(identifier, critical=False).sign(signer.key, hashes.SHA256())
+def _signed_by(builder: x509.CertificateBuilder, issuer: KeyPair) -> x509.Certificate:
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+    return builder.add_extension(identifier, critical=False).sign(issuer.key, hashes.SHA256())
 
 
 def _name(text: str) -> x509.Name:

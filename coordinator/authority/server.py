@@ -6,6 +6,7 @@ from pathlib import Path
 from cryptography import x509
 
 from coordinator.authority.authority import Authority
+from coordinator.authority.certificates import is_fresh
 from replikera.identity import Credentials, IdentityError, Role, load_credentials, save_credentials
 from replikera.ports.files import Files
 
@@ -27,6 +28,4 @@ def server_credentials(
 
 def _is_fresh(kept: Credentials, authority: Authority, now: datetime) -> bool:
     leaf = x509.load_pem_x509_certificate(kept.certificate_chain)
-    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    is_ours = kept.root_certificate == authority.root_certificate
-    return is_ours and begin <= now < begin + (end - begin) / 2
+    return kept.root_certificate == authority.root_certificate and is_fresh(leaf, now)

@@ -9,8 +9,26 @@ class EventKind(StrEnum):
     """Everything the history tells of."""
 
     VAULT_CREATED = "vault-created"
+    VAULT_BACKED_UP = "vault-backed-up"
+    VAULT_RESTORED = "vault-restored"
+    VAULT_RECONCILING = "vault-reconciling"
+    VAULT_RECONCILED = "vault-reconciled"
     HOST_INVITED = "host-invited"
+    KEY_REVOKED = "key-revoked"
     HOST_REGISTERED = "host-registered"
+    HOST_REJOINED = "host-rejoined"
+    HOST_QUARANTINED = "host-quarantined"
+    HOST_REVOKED = "host-revoked"
+    HOST_READMITTED = "host-readmitted"
+    HOST_RETIRED = "host-retired"
+    CERTIFICATE_RENEWED = "certificate-renewed"
+    DENY_LIST_CHANGED = "deny-list-changed"
+    GRANT_ISSUED = "grant-issued"
+    OPERATOR_CREATED = "operator-created"
+    OPERATOR_RENEWED = "operator-renewed"
+    OPERATOR_REVOKED = "operator-revoked"
+    SITE_CREATED = "site-created"
+    CLOUD_CREATED = "cloud-created"
     POLICY_CREATED = "policy-created"
     NETWORK_MAPPED = "network-mapped"
     PROTECTION_ENABLING = "protection-enabling"
@@ -18,6 +36,8 @@ class EventKind(StrEnum):
     REPLICATION_STARTED = "replication-started"
     MACHINE_PROTECTED = "machine-protected"
     PROTECTION_FAILED = "protection-failed"
+    PROTECTION_REMOVED = "protection-removed"
+    EPOCH_ADOPTED = "epoch-adopted"
     RESYNC_REQUIRED = "resync-required"
     TEST_FAILOVER_REQUESTED = "test-failover-requested"
     TEST_FAILOVER_STARTED = "test-failover-started"
@@ -25,11 +45,16 @@ class EventKind(StrEnum):
     CLEAN_UP_REQUESTED = "clean-up-requested"
     TEST_FAILOVER_CLEANED_UP = "test-failover-cleaned-up"
     CLEAN_UP_FAILED = "clean-up-failed"
+    JOB_CANCEL_REQUESTED = "job-cancel-requested"
+    JOB_CANCELLED = "job-cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the history. `subject` is the id of the object it is about."""
+    """One line of the history, as a decision makes it; the store adds number, actor and digest.
+
+    `subject` is the id of the object it is about.
+    """
 
     occurred_at: datetime
     kind: EventKind

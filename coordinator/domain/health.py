@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from coordinator.domain.hosts import HostState
 from coordinator.domain.protections import Protection, ProtectionState
 from coordinator.domain.replication import ReplicationReport
 
@@ -38,10 +39,12 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class HostPresence:
-    """A host of a protection, and whether it is connected now."""
+    """A host of a protection: whether it is connected now, and whether it is trusted; `remedy` is about the latter."""
 
     name: str
     is_connected: bool
+    state: HostState = HostState.ACTIVE
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,23 @@ def assess(protection: Protection, seen: Observation, now: datetime) -> Health:
     """Return the health of a protection."""
     if protection.state in (ProtectionState.FAILED, ProtectionState.RESYNC_REQUIRED):
         return Health(HealthLevel.CRITICAL, protection.cause, protection.remedy)
+    for host in (seen.source, seen.target):
+        if host.state is not HostState.ACTIVE:
+            return _distrusted(protection, host)
     if not seen.source.is_connected:
         return _disconnected(HealthLevel.UNKNOWN, seen.source, "replication cannot be observed")
     if protection.state is ProtectionState.PROTECTED:
         return _assess_lag(seen, now)
     return _assess_start(seen)
+
+
+def _distrusted(protection: Protection, host: HostPresence) -> Health:
+    is_protected = protection.state is ProtectionState.PROTECTED
+    return Health(
+        HealthLevel.CRITICAL if is_protected else HealthLevel.WARNING,
+        f"Host {host.name} is {host.state}: nothing is replicated, the points that are there stay.",
+        host.remedy or f"Readmit it: replikera host readmit {host.name}.",
+    )
 
 
 def worst(levels: list[HealthLevel]) -> HealthLevel:

@@ -16,6 +16,9 @@ Generation = NewType("Generation", str)
 RehearsalId = NewType("RehearsalId", str)
 JobId = NewType("JobId", str)
 OrderId = NewType("OrderId", str)
+OperatorId = NewType("OperatorId", str)
+SiteId = NewType("SiteId", str)
+CloudId = NewType("CloudId", str)
 
 MAX_NAME_LENGTH = 100
 """Hyper-V's own limit for the name of a machine; nothing of ours needs a longer one."""

@@ -1,13 +1,32 @@
-"""Jobs: what an operator watches. A job runs its tasks in order; it succeeds with the last, fails with any."""
+r"""Jobs: what an operator watches. A job runs its tasks in order; it succeeds with the last, fails with any.
 
+    running -> succeeded
+        \_-> failed
+         \-> cancelled
+
+A running job has exactly one running task, a finished one none. An operator may ask a job to stop: the order of its
+running task is withdrawn, and the host that has it decides. Not begun: the job is cancelled. Begun: it keeps its
+outcome and the job goes on, free to be asked again at its next task.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from coordinator.domain.aggregates import Aggregate
+from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import IllegalTransitionError
+from coordinator.domain.events import Event, EventKind
 from coordinator.domain.identifiers import JobId, ProtectionId, RehearsalId
-from coordinator.domain.orders import Failure
+from coordinator.domain.orders import Failure, Order
+
+INITIAL_REPLICATION = "initial replication"
+"""The one task without an order: both hosts have theirs already, and the first point ends it."""
+
+_TOO_LATE = "The request to cancel came after the host had begun."
+_CANCELLED = "An operator cancelled it before the host began: nothing was done."
+_START_AGAIN = "Start it again if it is still wanted."
 
 
 class JobKind(StrEnum):
@@ -24,6 +43,13 @@ class JobState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class JobAction(StrEnum):
+    """What an operator may do with a job."""
+
+    CANCEL = "cancel"
 
 
 class TaskState(StrEnum):
@@ -33,6 +59,7 @@ class TaskState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +73,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Job(Aggregate):
-    """A running job has exactly one running task, a finished one none. `subject` is the machine's name."""
+    """One job. `subject` is the machine's name; `cancel_requested_at` is about its running or last task."""
 
     id: JobId
     kind: JobKind
@@ -59,30 +86,94 @@ class Job(Aggregate):
     cause: str | None = None
     remedy: str | None = None
     finished_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+
+    @property
+    def allowed_actions(self) -> tuple[JobAction, ...]:
+        """Return what an operator may do with the job now."""
+        is_free = self.cancel_requested_at is None and self._cancel_refusal() is None
+        return (JobAction.CANCEL,) if is_free else ()
 
     def task_done(self, now: datetime) -> "Job":
         """Return the job with its running task succeeded and the next one running."""
         at = self._running_task()
-        tasks = list(self.tasks)
-        tasks[at] = replace(tasks[at], state=TaskState.SUCCEEDED)
+        detail = _TOO_LATE if self.cancel_requested_at is not None else None
+        tasks = self._with_task(at, TaskState.SUCCEEDED, detail)
         if at + 1 == len(tasks):
-            return replace(self, tasks=tuple(tasks), state=JobState.SUCCEEDED, finished_at=now)
-        tasks[at + 1] = replace(tasks[at + 1], state=TaskState.RUNNING)
-        return replace(self, tasks=tuple(tasks))
+            return replace(self, tasks=tasks, state=JobState.SUCCEEDED, finished_at=now)
+        following = replace(tasks[at + 1], state=TaskState.RUNNING)
+        tasks = (*tasks[: at + 1], following, *tasks[at + 2 :])
+        return replace(self, tasks=tasks, cancel_requested_at=None)
 
     def failed(self, failure: Failure, now: datetime) -> "Job":
         """Return the job, failed at its running task."""
-        at = self._running_task()
-        tasks = list(self.tasks)
-        tasks[at] = replace(tasks[at], state=TaskState.FAILED, detail=failure.cause)
         return replace(
             self,
-            tasks=tuple(tasks),
+            tasks=self._with_task(self._running_task(), TaskState.FAILED, failure.cause),
             state=JobState.FAILED,
             cause=failure.cause,
             remedy=failure.remedy,
             finished_at=now,
         )
+
+    def cancelled(self, now: datetime) -> "Job":
+        """Return the job, ended at its running task, which its host never began."""
+        return replace(
+            self,
+            tasks=self._with_task(self._running_task(), TaskState.CANCELLED, None),
+            state=JobState.CANCELLED,
+            cause=_CANCELLED,
+            remedy=_START_AGAIN,
+            finished_at=now,
+        )
+
+    def cancel(self, orders: Iterable[Order], now: datetime) -> tuple["Job", Decision]:
+        """Decide that `orders`, those of the job without an outcome, are taken back if they have not begun.
+
+        Asked a second time it decides nothing. Raises `IllegalTransitionError`.
+        """
+        refusal = self._cancel_refusal()
+        if refusal is not None:
+            cause, remedy = refusal
+            raise IllegalTransitionError("job-not-cancellable", cause, remedy)
+        if self.cancel_requested_at is not None:
+            return self, NOTHING
+        asked = replace(self, cancel_requested_at=now)
+        detail = f"{self.kind} of {self.subject}"
+        event = Event(now, EventKind.JOB_CANCEL_REQUESTED, self.id, detail)
+        withdrawn = tuple(order.withdrawn(now) for order in orders)
+        return asked, Decision((asked,), withdrawn, (event,))
+
+    def cancelled_event(self, now: datetime) -> Event:
+        """Return the line of the history that tells of the cancellation."""
+        return Event(now, EventKind.JOB_CANCELLED, self.id, f"{self.kind} of {self.subject}")
+
+    @property
+    def running_task(self) -> Task | None:
+        """Return the task that runs, None for a finished job."""
+        return next((task for task in self.tasks if task.state is TaskState.RUNNING), None)
+
+    def _cancel_refusal(self) -> tuple[str, str] | None:
+        task = self.running_task
+        if task is None:
+            return (f"Job {self.id} has {_ENDED[self.state]} already.", self._instead())
+        if task.name == INITIAL_REPLICATION:
+            return (
+                f"Job {self.id} waits for the first point of machine {self.subject}: both hosts have "
+                "begun, and there is no order left to take back.",
+                f"Let it finish; follow it with: replikera job show {self.id}.",
+            )
+        return None
+
+    def _instead(self) -> str:
+        has_started = self.state is JobState.SUCCEEDED
+        if self.kind is JobKind.START_TEST_FAILOVER and has_started:
+            return f"Clean the test failover up: replikera test-failover cleanup {self.subject}."
+        return f"Look at its outcome: replikera job show {self.id}."
+
+    def _with_task(self, at: int, state: TaskState, detail: str | None) -> tuple[Task, ...]:
+        changed = replace(self.tasks[at], state=state, detail=detail)
+        return (*self.tasks[:at], changed, *self.tasks[at + 1 :])
 
     def _running_task(self) -> int:
         for at, task in enumerate(self.tasks):
@@ -90,9 +181,17 @@ class Job(Aggregate):
                 return at
         raise IllegalTransitionError(
             "job-finished",
-            f"Job {self.id} has {self.state} already.",
+            f"Job {self.id} has {_ENDED[self.state]} already.",
             "Look at its outcome: replikera job show.",
         )
+
+
+_ENDED = {
+    JobState.RUNNING: "begun",
+    JobState.SUCCEEDED: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "been cancelled",
+}
 
 
 def start(

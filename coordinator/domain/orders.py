@@ -132,12 +132,20 @@ class RehearsalCleanedUp:
     removed: tuple[str, ...]
 
 
-Outcome: TypeAlias = Done | Failure | RehearsalStarted | RehearsalCleanedUp
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The order was taken back before it began: nothing was done, and nothing will be."""
+
+
+Outcome: TypeAlias = Done | Failure | RehearsalStarted | RehearsalCleanedUp | Withdrawn
 
 
 @dataclass(frozen=True, slots=True)
 class Order(Aggregate):
-    """An order to one host. It is delivered again and again until it has an outcome."""
+    """An order to one host. It is delivered again and again until it has an outcome.
+
+    `withdrawn_at` is when the vault asked for it not to be begun; what came of that is the outcome.
+    """
 
     id: OrderId
     job_id: JobId
@@ -146,6 +154,11 @@ class Order(Aggregate):
     action: Action
     outcome: Outcome | None = None
     finished_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+
+    def withdrawn(self, now: datetime) -> "Order":
+        """Return the order as one that its host is asked not to begin."""
+        return replace(self, withdrawn_at=now)
 
     def finished(self, outcome: Outcome, now: datetime) -> "Order":
         """Return the order with the outcome that its host reported."""

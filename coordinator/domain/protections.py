@@ -5,6 +5,9 @@ r"""Protections: one machine's replication from one host to another.
      v  |
     failed, until it is enabled again towards the same target
 
+A first attempt that was withdrawn before its target began leaves nothing: the protection is gone, and the machine may
+be protected towards any target. Withdrawn later, it has failed.
+
 A protection is `protected` only once its target reported a sealed point of its generation. Nothing leads out of
 `resync-required` by itself: what is not known to be equal never becomes healthy. The target's report of the first point
 may overtake the source's outcome; whichever comes second completes the step.
@@ -14,12 +17,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from coordinator.domain import jobs
+from coordinator.domain import grants, jobs
 from coordinator.domain.aggregates import Aggregate
 from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import ForbiddenError, InvalidValueError, RefusedError
 from coordinator.domain.events import Event, EventKind
-from coordinator.domain.hosts import Host
+from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import (
     Generation,
     HostId,
@@ -30,11 +33,11 @@ from coordinator.domain.identifiers import (
     ProtectionId,
 )
 from coordinator.domain.inventory import Machine
-from coordinator.domain.jobs import Job, JobKind, JobState
+from coordinator.domain.jobs import INITIAL_REPLICATION, Job, JobKind, JobState, TaskState
 from coordinator.domain.orders import AcceptReplica, Failure, Order, StartReplication
 from coordinator.domain.policies import Policy
 
-TASKS = ("accept replica at target", "start replication at source", "initial replication")
+TASKS = ("accept replica at target", "start replication at source", INITIAL_REPLICATION)
 
 
 class ProtectionState(StrEnum):
@@ -49,7 +52,10 @@ class ProtectionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Protection(Aggregate):
-    """One machine's replication. `job_id` is the job that enables it; (`epoch_number`, `generation`) is its epoch."""
+    """One machine's replication. `job_id` is the job that enables it; (`epoch_number`, `generation`) is its epoch.
+
+    `grant_version` is that of the newest grant, 0 for none; `grant_not_after` is when that ends.
+    """
 
     id: ProtectionId
     machine_id: MachineId
@@ -64,6 +70,29 @@ class Protection(Aggregate):
     created_at: datetime
     cause: str | None = None
     remedy: str | None = None
+    grant_version: int = 0
+    grant_issued_at: datetime | None = None
+    grant_not_after: datetime | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether the source has been started: a permission to send is of use to it."""
+        return self.state not in (ProtectionState.ENABLING, ProtectionState.FAILED)
+
+    def granted(self, now: datetime) -> "Protection":
+        """Return the protection with a new grant in its present epoch."""
+        return replace(
+            self,
+            grant_version=self.grant_version + 1,
+            grant_issued_at=now,
+            grant_not_after=now + grants.LIFE,
+        )
+
+    def needs_grant(self, now: datetime) -> bool:
+        """Tell whether the source should get a new grant. A failed protection gets one when it is enabled again."""
+        return self.state is not ProtectionState.FAILED and grants.is_due(
+            self.id, self.grant_version, self.grant_issued_at, self.grant_not_after, now
+        )
 
     def check_source(self, host_id: HostId) -> None:
         """Refuse a host that is not the source."""
@@ -116,6 +145,28 @@ class Protection(Aggregate):
         event = Event(now, EventKind.PROTECTION_FAILED, self.id, f"{failure.code}: {failure.cause}")
         return Decision((lost, job.failed(failure, now)), (), (event,))
 
+    def withdrawn(self, job: Job, now: datetime) -> Decision:
+        """Decide what follows when a host never began its part of enabling."""
+        cancelled = job.cancelled(now)
+        event = cancelled.cancelled_event(now)
+        if self._is_only_decided(job):
+            gone = Event(
+                now, EventKind.PROTECTION_REMOVED, self.id, f"{self.machine_name}: never begun"
+            )
+            return Decision((cancelled,), (), (event, gone), removed=(self,))
+        failure = Failure(
+            "enabling-cancelled",
+            f"Protecting {self.machine_name} was cancelled before its source host began.",
+            "Enable it again towards the same target: replikera protection enable.",
+        )
+        lost = replace(
+            self, state=ProtectionState.FAILED, cause=failure.cause, remedy=failure.remedy
+        )
+        failed = Event(
+            now, EventKind.PROTECTION_FAILED, self.id, f"{failure.code}: {failure.cause}"
+        )
+        return Decision((lost, cancelled), (), (event, failed))
+
     def resync_required(self, job: Job, failure: Failure, now: datetime) -> Decision:
         """Decide that both sides are not known to be equal any more; older points stay."""
         if self.state in (ProtectionState.RESYNC_REQUIRED, ProtectionState.FAILED):
@@ -128,6 +179,11 @@ class Protection(Aggregate):
         if job.state is JobState.RUNNING:
             decision += Decision((job.failed(failure, now),))
         return decision
+
+    def _is_only_decided(self, job: Job) -> bool:
+        """Tell whether no host has begun anything: this is the first attempt, and it is at its first task."""
+        is_first = job.created_at == self.created_at
+        return is_first and all(task.state is not TaskState.SUCCEEDED for task in job.tasks)
 
     def _not_yours(self, host_id: HostId, side: str) -> ForbiddenError:
         return ForbiddenError(
@@ -163,7 +219,7 @@ def enable(request: EnableRequest, ids: EnableIds, now: datetime) -> tuple[Job, 
     """Decide that a machine is protected from now on, beginning with an order to its target."""
     _check_hosts(request)
     request.policy.check_source(request.source)
-    protection = _begin(request, ids, now)
+    protection = _begin(request, ids, now).granted(now)
     job = jobs.start(
         ids.job,
         JobKind.ENABLE_PROTECTION,
@@ -183,11 +239,17 @@ def enable(request: EnableRequest, ids: EnableIds, now: datetime) -> tuple[Job, 
     )
     order = Order(ids.order, job.id, protection.target_host_id, now, action)
     detail = f"{request.machine.name} from {request.source.name} to {request.target.name}"
-    event = Event(now, EventKind.PROTECTION_ENABLING, protection.id, detail)
-    return job, Decision((protection, job), (order,), (event,))
+    events = [Event(now, EventKind.PROTECTION_ENABLING, protection.id, detail)]
+    if protection.grant_version == 1:
+        # Renewals would fill the history: the chain of versions is the hosts' to keep.
+        until = f"until {protection.grant_not_after:%Y-%m-%d %H:%M} UTC, renewed from then on"
+        events.append(Event(now, EventKind.GRANT_ISSUED, protection.id, until))
+    return job, Decision((protection, job), (order,), tuple(events))
 
 
 def _check_hosts(request: EnableRequest) -> None:
+    for host in (request.source, request.target):
+        _check_active(host)
     if request.source.id == request.target.id:
         raise InvalidValueError(
             "same-host",
@@ -200,6 +262,15 @@ def _check_hosts(request: EnableRequest) -> None:
             "target-never-connected",
             f"Host {request.target.name} has never told where its replication listener is.",
             "Start its agent and try again.",
+        )
+
+
+def _check_active(host: Host) -> None:
+    if host.state is not HostState.ACTIVE:
+        raise RefusedError(
+            f"host-{host.state}",
+            f"Host {host.name} is {host.state}: it takes part in no new protection.",
+            host.remedy or f"Readmit it: replikera host readmit {host.name}.",
         )
 
 

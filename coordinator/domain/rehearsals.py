@@ -4,7 +4,8 @@ r"""Rehearsals: test failovers of one point of a protection, beside its replica.
         \_-> failed ___/       \_-> failed
 
 A protection has at most one rehearsal that is not cleaned up. A failed one is cleaned up as well: it may have left
-something. It was successful only if its start and its clean-up both were.
+something. It was successful only if its start and its clean-up both were. A start that was withdrawn before the host
+began leaves nothing to clean up, a clean-up that was withdrawn leaves the rehearsal as it was before.
 """
 
 from dataclasses import dataclass, replace
@@ -138,6 +139,25 @@ class Rehearsal(Aggregate):
             gone = replace(gone, cause=None, remedy=None)
         event = Event(now, EventKind.TEST_FAILOVER_CLEANED_UP, self.id, self.machine_name)
         return Decision((gone, job.task_done(now)), (), (event,))
+
+    def withdrawn(self, job: Job, now: datetime) -> Decision:
+        """Decide what follows when the target never began the start or the clean-up."""
+        cancelled = job.cancelled(now)
+        events = [cancelled.cancelled_event(now)]
+        if self.state is RehearsalState.STARTING:
+            before = replace(
+                self,
+                state=RehearsalState.CLEANED_UP,
+                cause=cancelled.cause,
+                remedy=cancelled.remedy,
+            )
+            detail = f"{self.machine_name}: never begun"
+            events.append(Event(now, EventKind.TEST_FAILOVER_CLEANED_UP, self.id, detail))
+        else:
+            # Only what failed has a cause; a clean-up that begins keeps it.
+            state = RehearsalState.STARTED if self.cause is None else RehearsalState.FAILED
+            before = replace(self, state=state, notes="")
+        return Decision((before, cancelled), (), tuple(events))
 
     def _doubt(self, outcome: RehearsalStarted) -> Failure | None:
         ordered = {nic.nic_id: nic.network for nic in self.nics}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from coordinator.domain import network_mappings, policies
+from coordinator.domain.commands import Command
 from coordinator.domain.errors import RefusedError
 from coordinator.domain.identifiers import MappingId, PolicyId
 from coordinator.domain.network_mappings import MappingRequest, NetworkMapping
@@ -23,7 +24,7 @@ class NetworkNames:
 
 
 async def create_policy(
-    vault: Vault, name: str, copy_frequency: timedelta, retention: timedelta
+    vault: Vault, command: Command, name: str, copy_frequency: timedelta, retention: timedelta
 ) -> Policy:
     """Make a policy with a name that no other has."""
     policy_id = PolicyId(vault.randomness.uuid())
@@ -31,17 +32,21 @@ async def create_policy(
         policy_id, name, copy_frequency, retention, vault.clock.now()
     )
     async with vault.store.write() as records:
+        if (done := await records.done(command)) is not None:
+            return await records.policies.get(done)
         if await records.policies.is_taken(name):
             raise RefusedError(
                 "policy-name-taken", f"There is a policy {name} already.", "Choose another name."
             )
-        await records.save(decision)
+        await records.save(decision, command, result=policy.id)
     return policy
 
 
-async def create_mapping(vault: Vault, names: NetworkNames) -> NetworkMapping:
+async def create_mapping(vault: Vault, command: Command, names: NetworkNames) -> NetworkMapping:
     """Map a network of one host to one of another."""
     async with vault.store.write() as records:
+        if (done := await records.done(command)) is not None:
+            return await records.mappings.get(done)
         primary = await records.hosts.get(names.primary_host)
         secondary = await records.hosts.get(names.secondary_host)
         request = MappingRequest(
@@ -63,5 +68,5 @@ async def create_mapping(vault: Vault, names: NetworkNames) -> NetworkMapping:
                     f"{other.secondary_network} of host {secondary.name} already.",
                     "See: replikera network-mapping list.",
                 )
-        await records.save(decision)
+        await records.save(decision, command, result=mapping.id)
     return mapping

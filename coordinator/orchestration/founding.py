@@ -1,66 +1,38 @@
 """Making a vault, once, and opening it at every start."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from coordinator.authority.authority import Authority, create_authority, open_authority
 from coordinator.authority.passphrase import read_or_create_passphrase, read_passphrase
+from coordinator.authority.server import server_credentials
+from coordinator.domain.commands import BY_VAULT
+from coordinator.domain.control import Control, VaultMode
 from coordinator.domain.decisions import Decision
 from coordinator.domain.errors import RefusedError, UnknownObjectError
 from coordinator.domain.events import Event, EventKind
 from coordinator.domain.identifiers import VaultId, check_label, check_name
+from coordinator.orchestration.backup import Backups
+from coordinator.orchestration.deny_lists import DenyLists
+from coordinator.orchestration.machinery import Machinery, StateDirectory, only_one
+from coordinator.orchestration.owners import Profile, first_owner
 from coordinator.orchestration.presence import Presence
-from coordinator.orchestration.soft_state import JobProgress, ReplicationReports
+from coordinator.orchestration.reconciliation import Reconciliation
+from coordinator.orchestration.soft_state import JobProgress, Replacements, ReplicationReports
+from coordinator.orchestration.trust import publish_deny_list
+from coordinator.orchestration.unfinished import (
+    holds_vault,
+    read_mark,
+    remove_mark,
+    remove_unfinished,
+    write_mark,
+)
 from coordinator.orchestration.vault import Addresses, Vault
 from coordinator.store.database import Store
 from coordinator.store.records import VaultRecord
-from replikera.durable import write_durably
-from replikera.identity import Role, save_credentials
-from replikera.ports.clock import Clock
+from replikera.denials import Denials
+from replikera.identity import CredentialsHolder
 from replikera.ports.files import Files
-from replikera.ports.randomness import Randomness
-from replikera.ports.workers import Worker
-
-PROFILE_FILE = "profile.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Machinery:
-    """The machine that the vault runs on."""
-
-    files: Files
-    clock: Clock
-    randomness: Randomness
-    worker: Worker
-
-
-@dataclass(frozen=True, slots=True)
-class StateDirectory:
-    """What is where in the vault's folder."""
-
-    folder: Path
-    passphrase_file: Path
-
-    @property
-    def database(self) -> Path:
-        """Return the path of the database."""
-        return self.folder / "vault.db"
-
-    @property
-    def authority(self) -> Path:
-        """Return the folder of the authority's certificates and keys."""
-        return self.folder / "authority"
-
-    @property
-    def server(self) -> Path:
-        """Return the folder of the listeners' credentials."""
-        return self.folder / "server"
-
-    @property
-    def lock(self) -> Path:
-        """Return the file that a running coordinator holds locked."""
-        return self.folder / "coordinator.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +48,27 @@ class Founding:
 async def found_vault(
     machinery: Machinery, state: StateDirectory, founding: Founding
 ) -> VaultRecord:
-    """Make the vault and its first operator. Raises `RefusedError` where there is one already."""
+    """Make the vault and its first operator. Raises `RefusedError` where there is one already.
+
+    The database is written last, and at once: a vault is there when it says so. What an interrupted attempt left is
+    recognised by its mark and removed by the next one.
+    """
     check_name("vault", founding.vault_name, "name")
     check_label("operator", founding.operator, "operator")
-    now = machinery.clock.now()
-    record = VaultRecord(VaultId(machinery.randomness.uuid()), founding.vault_name, now)
-    authority = await machinery.worker.run(_make_authority, machinery, state, founding, record)
-    store = Store(state.database)
-    await store.open()
-    try:
-        async with store.write() as records:
-            await records.save_vault(record)
-            event = Event(now, EventKind.VAULT_CREATED, record.id, record.name)
-            await records.save(Decision(events=(event,)))
-    finally:
-        await store.close()
-    await machinery.worker.run(_write_profile, machinery, founding, record, authority)
+    files = machinery.files
+    await machinery.worker.run(_check_nothing_there, files, state, founding)
+    await machinery.worker.run(files.make_directory, state.folder)
+    with only_one(files, state):
+        await _remove_unfinished(machinery, state, founding)
+        record = VaultRecord(
+            VaultId(machinery.randomness.uuid()), founding.vault_name, machinery.clock.now()
+        )
+        authority = await machinery.worker.run(_make_authority, machinery, state, record)
+        credentials, owner = first_owner(machinery, authority, founding.operator)
+        profile = Profile(founding.profile, founding.api_address)
+        await machinery.worker.run(profile.write, files, record, credentials)
+        await _write_database(state, record, owner)
+        await machinery.worker.run(remove_mark, files, state)
     return record
 
 
@@ -105,23 +82,42 @@ async def open_vault(machinery: Machinery, state: StateDirectory, addresses: Add
     store = Store(state.database)
     await store.open()
     try:
-        record = await _read_record(store, state)
-        authority = await machinery.worker.run(_open_authority, machinery, state, record)
-        reports = ReplicationReports()
-        await reports.load(store)
+        vault = await _assembled(machinery, state, addresses, store)
+        await vault.reports.load(store)
+        # Nobody is let in before the vault knows whom it has denied.
+        await publish_deny_list(vault)
     except BaseException:
         await store.close()
         raise
+    return vault
+
+
+async def _assembled(
+    machinery: Machinery, state: StateDirectory, addresses: Addresses, store: Store
+) -> Vault:
+    run, files = machinery.worker.run, machinery.files
+    record = await _read_record(store, state)
+    await run(remove_mark, files, state)
+    authority = await run(_open_authority, machinery, state, record)
+    server = await run(server_credentials, files, state.server, authority, machinery.clock.now())
+    async with store.read() as records:
+        control = await records.control()
     return Vault(
-        record,
-        addresses,
-        store,
-        authority,
-        Presence(machinery.clock),
-        reports,
-        JobProgress(),
-        machinery.clock,
-        machinery.randomness,
+        record=record,
+        addresses=addresses,
+        store=store,
+        authority=authority,
+        server=CredentialsHolder(server),
+        denials=Denials(),
+        deny_lists=DenyLists(),
+        reconciliation=Reconciliation(control, publish_deny_list),
+        backups=Backups(machinery, state),
+        presence=Presence(machinery.clock),
+        reports=ReplicationReports(),
+        progress=JobProgress(),
+        replacements=Replacements(machinery.clock),
+        clock=machinery.clock,
+        randomness=machinery.randomness,
     )
 
 
@@ -133,12 +129,32 @@ async def _read_record(store: Store, state: StateDirectory) -> VaultRecord:
     return record
 
 
-def _make_authority(
-    machinery: Machinery, state: StateDirectory, founding: Founding, record: VaultRecord
-) -> Authority:
+def _check_nothing_there(files: Files, state: StateDirectory, founding: Founding) -> None:
+    unfinished = read_mark(files, state)
+    is_something_there = any(
+        files.status(path) is not None for path in (state.database, state.authority)
+    )
+    if is_something_there and unfinished is None:
+        raise _exists(state)
+    Profile(founding.profile, founding.api_address).check_free(files, unfinished)
+
+
+async def _remove_unfinished(
+    machinery: Machinery, state: StateDirectory, founding: Founding
+) -> None:
+    """Remove what an attempt left that did not come to its end. Raises `RefusedError` where it did."""
     files = machinery.files
-    _check_nothing_there(files, state, founding)
-    files.make_directory(state.folder)
+    await machinery.worker.run(_check_nothing_there, files, state, founding)
+    if await machinery.worker.run(read_mark, files, state) is None:
+        return
+    if await holds_vault(files, state):
+        raise _exists(state)
+    await machinery.worker.run(remove_unfinished, files, state)
+
+
+def _make_authority(machinery: Machinery, state: StateDirectory, record: VaultRecord) -> Authority:
+    files = machinery.files
+    write_mark(files, state, record.id)
     passphrase = read_or_create_passphrase(files, state.passphrase_file, machinery.randomness)
     return create_authority(
         files,
@@ -150,36 +166,18 @@ def _make_authority(
     )
 
 
-def _check_nothing_there(files: Files, state: StateDirectory, founding: Founding) -> None:
-    if files.status(state.database) is not None or files.status(state.authority) is not None:
-        raise RefusedError(
-            "vault-exists",
-            f"There is a vault in {state.folder} already.",
-            "Start it with: replikera-coordinator run. "
-            "If an interrupted init left this folder, remove it and try again.",
-        )
-    if files.status(founding.profile / PROFILE_FILE) is not None:
-        raise RefusedError(
-            "profile-exists",
-            f"There is an operator profile in {founding.profile} already.",
-            "Name another folder with --profile.",
-        )
-
-
-def _write_profile(
-    machinery: Machinery, founding: Founding, record: VaultRecord, authority: Authority
-) -> None:
-    credentials = authority.issue_credentials(
-        Role.OPERATOR, founding.operator, machinery.clock.now()
-    )
-    save_credentials(machinery.files, founding.profile, credentials)
-    profile = {
-        "vault_id": record.id,
-        "vault_name": record.name,
-        "api_address": founding.api_address,
-    }
-    text = json.dumps(profile, indent=2) + "\n"
-    write_durably(machinery.files, founding.profile / PROFILE_FILE, text.encode())
+async def _write_database(state: StateDirectory, record: VaultRecord, owner: Decision) -> None:
+    store = Store(state.database)
+    await store.open()
+    try:
+        async with store.write() as records:
+            await records.save_vault(record)
+            event = Event(record.created_at, EventKind.VAULT_CREATED, record.id, record.name)
+            control = Control(record.id, VaultMode.SERVING, record.created_at)
+            made = Decision(aggregates=(control,), events=(event,))
+            await records.save(made + owner, BY_VAULT)
+    finally:
+        await store.close()
 
 
 def _open_authority(machinery: Machinery, state: StateDirectory, record: VaultRecord) -> Authority:
@@ -189,6 +187,15 @@ def _open_authority(machinery: Machinery, state: StateDirectory, record: VaultRe
         record.id,
         passphrase=read_passphrase(machinery.files, state.passphrase_file),
         randomness=machinery.randomness,
+        now=machinery.clock.now(),
+    )
+
+
+def _exists(state: StateDirectory) -> RefusedError:
+    return RefusedError(
+        "vault-exists",
+        f"There is a vault in {state.folder} already.",
+        "Start it with: replikera-coordinator run.",
     )
 
 

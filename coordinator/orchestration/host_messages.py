@@ -1,7 +1,7 @@
 """What follows from what hosts say of themselves and of protections. Each may speak only of its own."""
 
+from coordinator.domain.commands import by_host
 from coordinator.domain.errors import ForbiddenError, RefusedError
-from coordinator.domain.hosts import HostFacts
 from coordinator.domain.identifiers import HostId, ProtectionId
 from coordinator.domain.inventory import Inventory
 from coordinator.domain.orders import Failure, OrderProgress
@@ -16,39 +16,6 @@ _UNEXPLAINED = Failure(
     "The source host asks for a resync without a reason.",
     "Look at the log of its agent.",
 )
-
-
-async def introduce(vault: Vault, host_id: HostId, facts: HostFacts, control_version: int) -> int:
-    """Keep what a host says at the start of a session; return the vault's control version.
-
-    Raises `ForbiddenError` for a host that this vault does not know, `RefusedError` where the host obeyed a newer
-    vault than this one.
-    """
-    async with vault.store.write() as records:
-        host = await records.hosts.find(host_id)
-        if host is None:
-            raise ForbiddenError(
-                "host-not-registered",
-                f"Host {host_id} is not registered in vault {vault.record.name}.",
-                "Invite it and join again: replikera host invite.",
-            )
-        own_version = await records.control_version()
-        if control_version > own_version:
-            raise RefusedError(
-                "vault-behind",
-                f"Host {host.name} has obeyed version {control_version} of this vault, "
-                f"which is at {own_version}.",
-                "The vault was restored from an old backup: restore a newer one.",
-            )
-        await records.hosts.save(host.introduced(facts, vault.clock.now()))
-    return own_version
-
-
-async def leave(vault: Vault, host_id: HostId) -> None:
-    """Keep when a host was last seen."""
-    async with vault.store.write() as records:
-        host = await records.hosts.get(host_id)
-        await records.hosts.save(host.seen(vault.clock.now()))
 
 
 async def replace_inventory(vault: Vault, host_id: HostId, inventory: Inventory) -> None:
@@ -72,7 +39,7 @@ async def receive_points(vault: Vault, host_id: HostId, report: PointReport) -> 
         await records.points.apply(changes)
         if changes.added:
             job = await records.jobs.get(protection.job_id)
-            await records.save(protection.point_sealed(job, vault.clock.now()))
+            await records.save(protection.point_sealed(job, vault.clock.now()), by_host(host_id))
 
 
 async def receive_replication(vault: Vault, host_id: HostId, report: ReplicationReport) -> None:
@@ -111,7 +78,8 @@ async def _require_resync(
     protection = await _protection(records, report.protection_id)
     job = await records.jobs.get(protection.job_id)
     failure = report.failure or _UNEXPLAINED
-    await records.save(protection.resync_required(job, failure, vault.clock.now()))
+    decision = protection.resync_required(job, failure, vault.clock.now())
+    await records.save(decision, by_host(protection.source_host_id))
 
 
 async def _protection(records: Records, protection_id: ProtectionId) -> Protection:

@@ -1,5 +1,8 @@
 """What follows from the outcome of an order."""
 
+from datetime import datetime
+
+from coordinator.domain.commands import by_host
 from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import ForbiddenError
 from coordinator.domain.identifiers import HostId, OrderId
@@ -16,6 +19,7 @@ from coordinator.domain.orders import (
     RehearsalStarted,
     StartRehearsal,
     StartReplication,
+    Withdrawn,
 )
 from coordinator.orchestration.vault import Vault
 from coordinator.store.records import Records
@@ -30,6 +34,9 @@ async def receive_outcome(
     """
     async with vault.store.write() as records:
         order = await records.orders.find(order_id)
+        if order is None and (await records.control()).reconciled_number:
+            # Of a history that was lost. The host says it until it is heard, and it changes nothing any more.
+            return
         if order is None or order.host_id != host_id:
             raise ForbiddenError(
                 "not-your-order",
@@ -39,18 +46,25 @@ async def receive_outcome(
         if order.outcome is not None:
             return
         now = vault.clock.now()
-        decision = await _consequence(vault, records, order, outcome)
-        decision += Decision(orders=(order.finished(outcome, now),))
-        await records.save(decision)
+        decision = await finished(vault, records, order, outcome, now)
+        await records.save(decision, by_host(host_id))
     vault.progress.forget(order.job_id)
     vault.presence.announce(decision.orders)
+
+
+async def finished(
+    vault: Vault, records: Records, order: Order, outcome: Outcome, now: datetime
+) -> Decision:
+    """Decide that an order has ended, with all that follows from it."""
+    decision = await _consequence(vault, records, order, outcome)
+    return decision + Decision(orders=(order.finished(outcome, now),))
 
 
 async def _consequence(vault: Vault, records: Records, order: Order, outcome: Outcome) -> Decision:
     job = await records.jobs.get(order.job_id)
     if job.state is not JobState.RUNNING:
         return NOTHING
-    outcome = _expected(order.action, outcome)
+    outcome = _expected(order, outcome)
     match order.action:
         case AcceptReplica() | StartReplication():
             return await _replication_consequence(vault, records, order.action, job, outcome)
@@ -67,6 +81,8 @@ async def _replication_consequence(
 ) -> Decision:
     now = vault.clock.now()
     protection = await records.protections.get(action.protection_id)
+    if isinstance(outcome, Withdrawn):
+        return protection.withdrawn(job, now)
     if isinstance(outcome, Failure):
         return protection.failed(job, outcome, now)
     if isinstance(action, StartReplication):
@@ -94,22 +110,27 @@ async def _rehearsal_consequence(
             return rehearsal.cleaned_up(job, outcome, now)
         case Failure():
             return rehearsal.failed(job, outcome, now)
+        case Withdrawn():
+            return rehearsal.withdrawn(job, now)
         case Done():
             return NOTHING
 
 
-def _expected(action: Action, outcome: Outcome) -> Outcome:
-    """Return the outcome if it is one of this action, else the failure that it is."""
+def _expected(order: Order, outcome: Outcome) -> Outcome:
+    """Return the outcome if it is one of this order, else the failure that it is."""
+    if isinstance(outcome, Withdrawn) and order.withdrawn_at is not None:
+        return outcome
     kinds: dict[type[Action], type[Outcome]] = {
         AcceptReplica: Done,
         StartReplication: Done,
         StartRehearsal: RehearsalStarted,
         CleanUpRehearsal: RehearsalCleanedUp,
     }
-    if isinstance(outcome, (Failure, kinds[type(action)])):
+    action = type(order.action)
+    if isinstance(outcome, (Failure, kinds[action])):
         return outcome
     return Failure(
         "unexpected-outcome",
-        f"The host answered {type(action).__name__} with {type(outcome).__name__}.",
+        f"The host answered {action.__name__} with {type(outcome).__name__}.",
         "Update its agent to the version of the vault.",
     )

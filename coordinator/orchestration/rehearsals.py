@@ -1,6 +1,7 @@
 """Starting test failovers and cleaning them up."""
 
 from coordinator.domain import rehearsals
+from coordinator.domain.commands import Command
 from coordinator.domain.errors import UnknownObjectError
 from coordinator.domain.identifiers import JobId, OrderId, RehearsalId
 from coordinator.domain.jobs import Job
@@ -13,11 +14,13 @@ from coordinator.orchestration.vault import Vault
 from coordinator.store.records import Records
 
 
-async def start_rehearsal(vault: Vault, name: str, sequence: int | None) -> Job:
+async def start_rehearsal(vault: Vault, command: Command, name: str, sequence: int | None) -> Job:
     """Begin a test failover of a protection from one point, the newest if `sequence` is None."""
     uuid = vault.randomness.uuid
     ids = RehearsalIds(RehearsalId(uuid()), JobId(uuid()), OrderId(uuid()))
     async with vault.store.write() as records:
+        if (done := await records.done(command)) is not None:
+            return await records.jobs.get(done)
         protection = await records.protections.get(name)
         request = RehearsalRequest(
             protection,
@@ -27,15 +30,17 @@ async def start_rehearsal(vault: Vault, name: str, sequence: int | None) -> Job:
             await records.unfinished_rehearsal(protection.id),
         )
         job, decision = rehearsals.start(request, ids, vault.clock.now())
-        await records.save(decision)
+        await records.save(decision, command, result=job.id)
     vault.presence.announce(decision.orders)
     return job
 
 
-async def clean_up_rehearsal(vault: Vault, name: str, notes: str) -> Job:
+async def clean_up_rehearsal(vault: Vault, command: Command, name: str, notes: str) -> Job:
     """Begin to remove everything of a protection's test failover."""
     uuid = vault.randomness.uuid
     async with vault.store.write() as records:
+        if (done := await records.done(command)) is not None:
+            return await records.jobs.get(done)
         protection = await records.protections.get(name)
         rehearsal = await records.unfinished_rehearsal(protection.id)
         if rehearsal is None:
@@ -47,7 +52,7 @@ async def clean_up_rehearsal(vault: Vault, name: str, notes: str) -> Job:
         job, decision = rehearsal.clean_up(
             protection, notes, JobId(uuid()), OrderId(uuid()), vault.clock.now()
         )
-        await records.save(decision)
+        await records.save(decision, command, result=job.id)
     vault.presence.announce(decision.orders)
     return job
 

@@ -1,14 +1,20 @@
-"""What hosts say many times a second: kept in memory, and of reports now and then the last in the store."""
+"""What is worth nothing after a restart: kept in memory, and of reports now and then the last in the store."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from coordinator.domain.identifiers import HostId, JobId, ProtectionId
 from coordinator.domain.orders import OrderProgress
 from coordinator.domain.replication import ReplicationReport
 from coordinator.store.database import Store
+from replikera.ports.clock import Clock
 
 KEEP_EVERY = timedelta(seconds=30)
 """How old a report in the store may be while nothing happens that an operator would act on."""
+
+
+LATE_SECONDS = 60.0
+"""How long a call with a certificate may be on its way while the host uses its next one already."""
 
 
 class ReplicationReports:
@@ -70,3 +76,22 @@ class JobProgress:
     def forget(self, job_id: JobId) -> None:
         """Drop the progress of an order that has ended."""
         self._newest.pop(job_id, None)
+
+
+class Replacements:
+    """The certificates that were superseded lately, each by the first use of its host's next one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at: dict[str, float] = {}
+
+    def note(self, certificate_ids: Iterable[str]) -> None:
+        """Note that these were superseded now; what was long ago is forgotten."""
+        now = self._clock.monotonic()
+        self._at = {name: at for name, at in self._at.items() if now - at < LATE_SECONDS}
+        self._at |= dict.fromkeys(certificate_ids, now)
+
+    def is_recent(self, certificate_id: str) -> bool:
+        """Tell whether a call with it may have been sent before it was superseded."""
+        at = self._at.get(certificate_id)
+        return at is not None and self._clock.monotonic() - at < LATE_SECONDS

@@ -1,8 +1,10 @@
 """What operators see: stored state joined with what is known at this moment."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from coordinator.domain.control import VaultMode
 from coordinator.domain.health import (
     Health,
     HealthLevel,
@@ -12,7 +14,7 @@ from coordinator.domain.health import (
     lag,
     worst,
 )
-from coordinator.domain.hosts import Host
+from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import HostId
 from coordinator.domain.jobs import Job, JobState
 from coordinator.domain.points import RecoveryPoint
@@ -26,7 +28,7 @@ from coordinator.store.records import Records
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """A host, and whether it is connected now."""
+    """A host as it is kept, and whether it is connected now."""
 
     host: Host
     is_connected: bool
@@ -53,26 +55,38 @@ class VaultStatus:
     """The whole vault at one moment."""
 
     now: datetime
+    mode: VaultMode
     health: HealthLevel
     hosts: tuple[HostStatus, ...]
     protections: tuple[ProtectionStatus, ...]
     jobs_running: int
 
 
-async def host_statuses(vault: Vault, records: Records) -> tuple[HostStatus, ...]:
-    """Return all hosts by name."""
-    return tuple(_host_status(vault, host) for host in await records.hosts.all())
+def host_status(vault: Vault, host: Host) -> HostStatus:
+    """Return a host with what is known of it now."""
+    seen = vault.presence.last_seen_at(host.id) or host.last_seen_at
+    return HostStatus(host, vault.presence.is_connected(host.id), seen)
 
 
-async def protection_statuses(vault: Vault, records: Records) -> tuple[ProtectionStatus, ...]:
-    """Return all protections by the names of their machines."""
+async def protection_statuses(
+    vault: Vault, records: Records, found: Iterable[Protection]
+) -> tuple[ProtectionStatus, ...]:
+    """Return these protections with what is known of them now."""
+    protections = tuple(found)
+    newest = await records.points.newest_of(protections)
+    rehearsals = await records.last_rehearsals_of(protections)
     hosts = {host.id: host for host in await records.hosts.all()}
     policies = {policy.id: policy for policy in await records.policies.all()}
     return tuple(
-        [
-            await _status(vault, records, protection, hosts, policies[protection.policy_id])
-            for protection in await records.protections.all()
-        ]
+        _status(
+            vault,
+            protection,
+            hosts,
+            policies[protection.policy_id],
+            newest=newest.get(protection.id),
+            rehearsal=rehearsals.get(protection.id),
+        )
+        for protection in protections
     )
 
 
@@ -84,17 +98,26 @@ async def protection_status(vault: Vault, records: Records, name: str) -> Protec
         for host_id in (protection.source_host_id, protection.target_host_id)
     }
     policy = await records.policies.get(protection.policy_id)
-    return await _status(vault, records, protection, hosts, policy)
+    newest = await records.points.newest(protection)
+    rehearsal = await records.last_rehearsal(protection.id)
+    return _status(vault, protection, hosts, policy, newest=newest, rehearsal=rehearsal)
 
 
 async def vault_status(vault: Vault, records: Records) -> VaultStatus:
     """Return everything at once."""
-    hosts = await host_statuses(vault, records)
-    protections = await protection_statuses(vault, records)
+    control = await records.control()
+    hosts = tuple(
+        host_status(vault, host)
+        for host in await records.hosts.all()
+        if host.state is not HostState.RETIRED
+    )
+    protections = await protection_statuses(vault, records, await records.protections.all())
     levels = [status.health.level for status in protections]
-    levels += [HealthLevel.HEALTHY if host.is_connected else HealthLevel.WARNING for host in hosts]
+    levels += [_host_level(host) for host in hosts]
+    if control.mode is VaultMode.RECONCILING:
+        levels.append(HealthLevel.WARNING)
     running = await records.running_jobs()
-    return VaultStatus(vault.clock.now(), worst(levels), hosts, protections, running)
+    return VaultStatus(vault.clock.now(), control.mode, worst(levels), hosts, protections, running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +155,23 @@ def job_progress(vault: Vault, job: Job) -> Progress | None:
     )
 
 
-async def _status(
+def _status(
     vault: Vault,
-    records: Records,
     protection: Protection,
     hosts: dict[HostId, Host],
     policy: Policy,
+    *,
+    newest: RecoveryPoint | None,
+    rehearsal: Rehearsal | None,
 ) -> ProtectionStatus:
     now = vault.clock.now()
     source, target = hosts[protection.source_host_id], hosts[protection.target_host_id]
     report = vault.reports.get(protection.id)
-    newest = await records.points.newest(protection)
     is_listed = vault.presence.is_connected(target.id)
     capture = _newest_capture(newest, None if is_listed else report)
     seen = Observation(
-        HostPresence(source.name, vault.presence.is_connected(source.id)),
-        HostPresence(target.name, vault.presence.is_connected(target.id)),
+        _presence(vault, source),
+        _presence(vault, target),
         policy.copy_frequency,
         capture,
         report,
@@ -161,8 +185,13 @@ async def _status(
         newest,
         lag(capture, now),
         report,
-        await records.last_rehearsal(protection.id),
+        rehearsal,
     )
+
+
+def _presence(vault: Vault, host: Host) -> HostPresence:
+    is_connected = vault.presence.is_connected(host.id)
+    return HostPresence(host.name, is_connected, host.state, host.remedy)
 
 
 def _newest_capture(
@@ -178,6 +207,8 @@ def _newest_capture(
     return max(captures, default=None)
 
 
-def _host_status(vault: Vault, host: Host) -> HostStatus:
-    seen = vault.presence.last_seen_at(host.id) or host.last_seen_at
-    return HostStatus(host, vault.presence.is_connected(host.id), seen)
+def _host_level(status: HostStatus) -> HealthLevel:
+    if status.host.state is HostState.QUARANTINED:
+        return HealthLevel.CRITICAL
+    is_well = status.is_connected and status.host.state is HostState.ACTIVE
+    return HealthLevel.HEALTHY if is_well else HealthLevel.WARNING

@@ -10,8 +10,8 @@ from coordinator.orchestration.vault import Vault
 from coordinator.rpc.errors import StatusError
 from coordinator.rpc.guard import Guard
 from coordinator.rpc.limiter import RateLimiter
+from coordinator.rpc.messages import timestamp
 from coordinator.rpc.permissions import ENROLMENT
-from coordinator.rpc.translate import timestamp
 from replikera.channel import RpcContext
 from replikera.wire.v1 import enrolment_pb2
 
@@ -27,7 +27,7 @@ class EnrolmentService:
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve the methods of this service."""
-        guard = Guard(self._vault.record.id)
+        guard = Guard(self._vault)
         trust_root = guard.open_call(ENROLMENT, "GetTrustRoot", self._get_trust_root)
         enrol = guard.open_call(ENROLMENT, "Enrol", self._enrol)
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
@@ -66,9 +66,15 @@ class EnrolmentService:
                 request.certificate_signing_request,
                 request.host_name,
                 request.cloud,
+                request.existing_host_id,
             ),
         )
-        log.info("host enrolled", host=member.host_id, name=request.host_name, site=member.site)
+        log.info(
+            "host joined",
+            host=member.host_id,
+            site=member.site,
+            not_after=member.not_after.isoformat(),
+        )
         return enrolment_pb2.EnrolResponse(
             host_id=member.host_id,
             vault_id=vault.record.id,

@@ -15,6 +15,7 @@ from coordinator.domain.errors import (
 )
 from coordinator.store.errors import StoreError
 from replikera.channel import RpcContext
+from replikera.identity import Caller
 
 _STATUSES: dict[type[Exception], grpc.StatusCode] = {
     UnknownObjectError: grpc.StatusCode.NOT_FOUND,
@@ -38,6 +39,16 @@ class StatusError(Exception):
 def status_error(error: DomainError | StoreError) -> StatusError:
     """Return the status that tells a host of this error."""
     return StatusError(_STATUSES[type(error)], error.code, error.cause, error.remedy)
+
+
+def expired(caller: Caller) -> StatusError:
+    """Return the status that tells a host of the end of its certificate."""
+    return StatusError(
+        grpc.StatusCode.UNAUTHENTICATED,
+        "certificate-expired",
+        f"The certificate of {caller.role} {caller.name} expired on {caller.not_after:%Y-%m-%d %H:%M} UTC.",
+        f"Readmit it and let it join again: replikera host readmit {caller.name}. Its protections stay.",
+    )
 
 
 async def abort(context: RpcContext, error: StatusError) -> NoReturn:

@@ -7,11 +7,12 @@ import grpc
 import structlog
 
 from coordinator.domain.errors import DomainError
-from coordinator.domain.identifiers import VaultId
-from coordinator.rpc.errors import StatusError, abort, status_error
+from coordinator.orchestration.trust import denial
+from coordinator.orchestration.vault import Vault
+from coordinator.rpc.errors import StatusError, abort, expired, status_error
 from coordinator.rpc.permissions import PERMISSIONS
 from coordinator.store.errors import StoreError
-from replikera.channel import ChannelRefusedError, RpcContext, caller_of
+from replikera.channel import ChannelRefusedError, RpcContext, caller_of, require_tls13
 from replikera.identity import Caller
 
 Request = TypeVar("Request")
@@ -23,8 +24,8 @@ log = structlog.get_logger()
 class Guard:
     """Lets calls through to handlers. One for all services of a vault."""
 
-    def __init__(self, vault_id: VaultId) -> None:
-        self._vault_id = vault_id
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
 
     def open_call(
         self,
@@ -37,7 +38,27 @@ class Guard:
             raise ValueError(f"{method} needs a certificate")
 
         async def guarded(request: Request, context: RpcContext) -> Response:
-            return await _mapped(context, method, handle(request, context))
+            async def call() -> Response:
+                _proved(context, require_tls13)
+                return await handle(request, context)
+
+            return await _mapped(context, method, call())
+
+        return guarded
+
+    def unary_call(
+        self,
+        service: str,
+        method: str,
+        handle: Callable[[Caller, Request], Awaitable[Response]],
+    ) -> Callable[[Request, RpcContext], Awaitable[Response]]:
+        """Return a handler for a question of a caller whose certificate allows it."""
+
+        async def guarded(request: Request, context: RpcContext) -> Response:
+            async def call() -> Response:
+                return await handle(await self._caller(service, method, context), request)
+
+            return await _mapped(context, method, call())
 
         return guarded
 
@@ -51,31 +72,37 @@ class Guard:
 
         async def guarded(requests: AsyncIterator[Request], context: RpcContext) -> None:
             async def call() -> None:
-                await handle(self._caller(service, method, context), requests, context)
+                await handle(await self._caller(service, method, context), requests, context)
 
             await _mapped(context, method, call())
 
         return guarded
 
-    def _caller(self, service: str, method: str, context: RpcContext) -> Caller:
+    async def _caller(self, service: str, method: str, context: RpcContext) -> Caller:
+        """Return who calls. Raises `StatusError`, `DomainError`, `StoreError`."""
         roles = PERMISSIONS[service, method]
-        try:
-            caller = caller_of(context)
-        except ChannelRefusedError as error:
-            raise StatusError(
-                grpc.StatusCode.UNAUTHENTICATED,
-                "not-identified",
-                f"{error}.",
-                "Join the vault: replikera-agent join.",
-            ) from error
-        if caller.vault_id != self._vault_id or roles is None or caller.role not in roles:
+        caller = _proved(context, caller_of)
+        if caller.vault_id != self._vault.record.id or roles is None or caller.role not in roles:
             raise StatusError(
                 grpc.StatusCode.PERMISSION_DENIED,
                 "role-not-allowed",
                 f"A certificate of {caller.role} {caller.name} may not call {method}.",
                 "Use the certificate of a host of this vault.",
             )
+        # A resumed connection carries calls without its certificate being verified again.
+        if caller.not_after <= self._vault.clock.now():
+            raise expired(caller)
+        if self._vault.denials.refusal(caller) is not None:
+            raise await denial(self._vault, caller)
         return caller
+
+
+def _proved(context: RpcContext, read: Callable[[RpcContext], Response]) -> Response:
+    """Return what the connection proves. Raises `StatusError`."""
+    try:
+        return read(context)
+    except ChannelRefusedError as error:
+        raise StatusError(error.status, error.code, f"{error}.", error.remedy) from error
 
 
 async def _mapped(context: RpcContext, method: str, call: Awaitable[Response]) -> Response:

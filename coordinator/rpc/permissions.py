@@ -8,8 +8,11 @@ HOST_SESSION = "replikera.wire.v1.HostSessionService"
 ANYBODY: frozenset[Role] | None = None
 """No certificate is asked for."""
 
+_HOSTS = frozenset({Role.HOST})
+
 PERMISSIONS: dict[tuple[str, str], frozenset[Role] | None] = {
     (ENROLMENT, "GetTrustRoot"): ANYBODY,
     (ENROLMENT, "Enrol"): ANYBODY,
-    (HOST_SESSION, "Session"): frozenset({Role.HOST}),
+    (HOST_SESSION, "Session"): _HOSTS,
+    (HOST_SESSION, "RenewCertificate"): _HOSTS,
 }

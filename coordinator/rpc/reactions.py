@@ -9,6 +9,7 @@ from coordinator.orchestration.host_messages import (
     replace_inventory,
 )
 from coordinator.orchestration.outcomes import receive_outcome
+from coordinator.orchestration.presence import HostSession
 from coordinator.orchestration.vault import Vault
 from coordinator.rpc import translate
 from replikera.wire.v1 import orders_pb2, session_pb2
@@ -17,12 +18,13 @@ Answer = session_pb2.SessionResponse
 
 
 async def react(
-    vault: Vault, host_id: HostId, request: session_pb2.SessionRequest
+    vault: Vault, session: HostSession, request: session_pb2.SessionRequest
 ) -> Answer | None:
     """Carry out what a host's message says; return the answer, None where none is due.
 
     Raises `DomainError` and `StoreError`.
     """
+    host_id = session.host_id
     match request.WhichOneof("message"):
         case "heartbeat":
             number = request.heartbeat.number
@@ -40,6 +42,11 @@ async def react(
             await receive_points(vault, host_id, translate.point_report(request.points))
             number = request.points.number
             return Answer(points_accepted=session_pb2.RecoveryPointsAccepted(number=number))
+        case "deny_list_stored":
+            session.deny_list_version = translate.stored_version(request.deny_list_stored)
+        case "deny_list":
+            signed = request.deny_list.SerializeToString(deterministic=True)
+            await vault.reconciliation.take_deny_list(vault, host_id, signed)
         case "hello" | None:
             raise InvalidValueError(
                 "invalid-message",

@@ -1,33 +1,29 @@
-"""Protobuf to domain and back; the only place that knows both. What a host sends is checked before it is believed."""
+"""What hosts say: protobuf to domain. It is checked before it is believed."""
 
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.domain.errors import InvalidValueError
+from coordinator.domain.hello import DIGEST_BYTES, HeldProtection, HostHello
 from coordinator.domain.hosts import HostFacts
 from coordinator.domain.identifiers import Generation, HostId, MachineId, OrderId, ProtectionId
 from coordinator.domain.inventory import Inventory, Machine, Network
 from coordinator.domain.orders import (
-    AcceptReplica,
-    CleanUpRehearsal,
     Done,
     Failure,
     GuestReport,
     Measurement,
     NicConnection,
-    Order,
     OrderProgress,
     Outcome,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
-    StartRehearsal,
-    StartReplication,
+    Withdrawn,
 )
 from coordinator.domain.points import MAX_INTEGER, PointKind, PointReport, RecoveryPoint
 from coordinator.domain.replication import ReplicationReport, ReplicationState
@@ -55,13 +51,6 @@ _STATES = {
 }
 
 
-def timestamp(moment: datetime) -> Timestamp:
-    """Return an aware time as protobuf has it."""
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
-
-
 def host_facts(message: types_pb2.HostFacts) -> HostFacts:
     """Return what a host says of itself."""
     interval = _integer(message.minimum_copy_interval_ms, "minimum_copy_interval_ms")
@@ -76,6 +65,27 @@ def host_facts(message: types_pb2.HostFacts) -> HostFacts:
         message.replication_address,
         minimum,
     )
+
+
+def hello(message: session_pb2.Hello) -> HostHello:
+    """Return what a host says first."""
+    digest = message.control_digest
+    if len(digest) not in (0, DIGEST_BYTES):
+        raise _invalid("control_digest", f"has {len(digest)} bytes")
+    return HostHello(
+        host_facts(message.facts),
+        message.facts.name,
+        (_integer(message.control_version, "control_version"), digest),
+        _integer(message.start_count, "start_count"),
+        message.run_id,
+        _integer(message.deny_list_version, "deny_list_version"),
+        tuple(map(_held, message.protections)),
+    )
+
+
+def stored_version(message: session_pb2.DenyListStored) -> int:
+    """Return the version of the deny-list that a host has made durable."""
+    return _integer(message.version, "version")
 
 
 def inventory(host_id: HostId, message: session_pb2.Inventory) -> Inventory:
@@ -111,6 +121,8 @@ def outcome(message: orders_pb2.OrderOutcome) -> Outcome:
         case "rehearsal_cleaned_up":
             removed = _bounded(message.rehearsal_cleaned_up.removed, "removed")
             return RehearsalCleanedUp(tuple(_text(name) for name in removed))
+        case "withdrawn":
+            return Withdrawn()
         case None:
             raise _invalid("outcome", "has no result that this vault knows")
 
@@ -160,57 +172,16 @@ def point_report(message: session_pb2.RecoveryPointReport) -> PointReport:
     )
 
 
-def order_message(order: Order) -> orders_pb2.Order:
-    """Return an order as hosts understand it."""
-    message = orders_pb2.Order(
-        order_id=order.id, job_id=order.job_id, issued_at=timestamp(order.issued_at)
-    )
-    match order.action:
-        case AcceptReplica() as action:
-            message.accept_replica.CopyFrom(_accept_replica(action))
-        case StartReplication() as action:
-            message.start_replication.CopyFrom(_start_replication(action))
-        case StartRehearsal() as action:
-            message.start_rehearsal.CopyFrom(_start_rehearsal(action))
-        case CleanUpRehearsal() as action:
-            message.clean_up_rehearsal.rehearsal_id = action.rehearsal_id
-            message.clean_up_rehearsal.protection_id = action.protection_id
-    return message
-
-
-def _accept_replica(action: AcceptReplica) -> orders_pb2.AcceptReplica:
-    return orders_pb2.AcceptReplica(
-        protection_id=action.protection_id,
-        epoch=types_pb2.Epoch(number=action.epoch_number, generation=action.generation),
-        source_host_id=action.source_host_id,
-        machine_id=action.machine_id,
-        machine_name=action.machine_name,
-        retention=_duration(action.retention),
-    )
-
-
-def _start_replication(action: StartReplication) -> orders_pb2.StartReplication:
-    return orders_pb2.StartReplication(
-        protection_id=action.protection_id,
-        epoch=types_pb2.Epoch(number=action.epoch_number, generation=action.generation),
-        machine_id=action.machine_id,
-        target_host_id=action.target_host_id,
-        target_address=action.target_address,
-        copy_frequency=_duration(action.copy_frequency),
-    )
-
-
-def _start_rehearsal(action: StartRehearsal) -> orders_pb2.StartRehearsal:
-    return orders_pb2.StartRehearsal(
-        rehearsal_id=action.rehearsal_id,
-        protection_id=action.protection_id,
-        generation=action.generation,
-        sequence=action.sequence,
-        machine_name=action.machine_name,
-        nics=[
-            orders_pb2.NicConnection(nic_id=nic.nic_id, network=nic.network) for nic in action.nics
-        ],
-        guest_timeout=_duration(action.guest_timeout),
+def _held(message: session_pb2.HeldProtection) -> HeldProtection:
+    return HeldProtection(
+        ProtectionId(message.protection_id),
+        _integer(message.epoch.number, "epoch"),
+        Generation(message.epoch.generation),
+        message.is_source,
+        MachineId(message.machine_id),
+        _text(message.machine_name),
+        HostId(message.peer_host_id),
+        _integer(message.grant_version, "grant_version"),
     )
 
 
@@ -276,12 +247,6 @@ def _moment(message: Timestamp) -> datetime:
         return message.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise _invalid("time", "is not a time") from error
-
-
-def _duration(span: timedelta) -> Duration:
-    message = Duration()
-    message.FromTimedelta(span)
-    return message
 
 
 def _integer(value: int, field: str) -> int:

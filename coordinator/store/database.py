@@ -7,6 +7,7 @@ with BEGIN IMMEDIATE, because a reader that turns into a writer fails at once wh
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, event
@@ -14,14 +15,19 @@ from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from coordinator.store.errors import StoreError, translated
-from coordinator.store.migration import migrate
+from coordinator.store.history import Anchor, HistoryLine
+from coordinator.store.migration import check_whole, migrate
 from coordinator.store.records import Records, WritableRecords
+from coordinator.store.snapshot import copy_into
+from coordinator.store.turns import connect
+from replikera.history import GENESIS, BrokenChainError, verify
 
-_BUSY_MS = 5_000
+BUSY_MS = 5_000
+"""How long another process may hold the file before it counts as locked."""
+
 _CONNECTIONS = 5  # one writes; the rest answer operators and sessions, each for milliseconds
 _WRITES = "coordinator_writes"
 _PRAGMAS = (
-    f"PRAGMA busy_timeout = {_BUSY_MS}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
@@ -31,9 +37,9 @@ _PRAGMAS = (
 class Store:
     """The vault's database. Open it before use and close it after."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_ms: int = BUSY_MS) -> None:
         self.path = path
-        self._engine = _engine(path)
+        self._engine = _engine(path, busy_ms)
         self._writing = asyncio.Lock()
         self._transactions = 0
         self._idle = asyncio.Event()
@@ -74,6 +80,49 @@ class Store:
                 async with self._transaction(writes=True) as connection:
                     yield WritableRecords(connection)
 
+    async def snapshot(self, target: Path) -> Anchor:
+        """Write all that is stored at this moment into a new database file; return where its history ends.
+
+        Nobody waits for it: readers and the writer go on. A cancelled caller leaves an unfinished file.
+        """
+        with translated(target), self._counted():
+            async with self._engine.connect() as connection:
+                return await copy_into(connection, target)
+
+    async def check_integrity(self) -> None:
+        """Check every page, index and reference: minutes for gigabytes. Raises `StoreError`."""
+        with translated(self.path):
+            async with self._transaction(writes=False) as connection:
+                await connection.run_sync(check_whole, self.path)
+
+    async def verify_history(self) -> Anchor:
+        """Follow the chain over the history from its beginning; return where it ends. Raises `StoreError`.
+
+        Bounded in memory whatever the length; what is added meanwhile is not looked at.
+        """
+        async with self.read() as records:
+            head = await records.head()
+        at = Anchor(0, GENESIS)
+        while lines := await self._lines(at.number, head.number):
+            at = self._followed(lines, at)
+        return at
+
+    async def _lines(self, after: int, up_to: int) -> tuple[HistoryLine, ...]:
+        async with self.read() as records:
+            return await records.history.after(after, up_to=up_to)
+
+    def _followed(self, lines: tuple[HistoryLine, ...], at: Anchor) -> Anchor:
+        pairs = ((line.line, line.digest) for line in lines)
+        try:
+            number, digest = verify(pairs, after=at.number, previous=at.digest)
+        except BrokenChainError as error:
+            raise StoreError(
+                "history-broken",
+                f"The history in {self.path} is not what was written: {error}.",
+                "Somebody or something changed the file. Restore a backup from before that.",
+            ) from error
+        return Anchor(number, digest)
+
     @asynccontextmanager
     async def _transaction(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
         with self._counted():
@@ -101,21 +150,28 @@ class Store:
                 self._idle.set()
 
 
-def _engine(path: Path) -> AsyncEngine:
+def _engine(path: Path, busy_ms: int) -> AsyncEngine:
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", pool_size=_CONNECTIONS, max_overflow=0, pool_timeout=30
+        f"sqlite+aiosqlite:///{path}",
+        async_creator=partial(connect, path),
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=30,
     )
-    event.listen(engine.sync_engine, "connect", _prepare)
+    pragmas = (f"PRAGMA busy_timeout = {busy_ms}", *_PRAGMAS)
+    event.listen(engine.sync_engine, "connect", partial(_prepare, pragmas))
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
 
-def _prepare(connection: AsyncAdapt_aiosqlite_connection, _record: object) -> None:
+def _prepare(
+    pragmas: tuple[str, ...], connection: AsyncAdapt_aiosqlite_connection, _record: object
+) -> None:
     # The driver's own transactions begin deferred and late; ours begin where we say.
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
-        for pragma in _PRAGMAS:
+        for pragma in pragmas:
             cursor.execute(pragma)
     finally:
         cursor.close()

@@ -6,7 +6,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from coordinator.domain.identifiers import HostId, MachineId
 from coordinator.domain.inventory import Inventory, Machine, Network
 from coordinator.store import schema
+from coordinator.store.paging import DEFAULT_LIMIT, Ordering, Page
 from coordinator.store.repository import Rows, the_one
+
+_MACHINES = Ordering(schema.machines.c.name, schema.machines.c.host_id, schema.machines.c.id)
+_NETWORKS = Ordering(schema.networks.c.name, schema.networks.c.host_id)
 
 
 class Inventories:
@@ -39,14 +43,18 @@ class Inventories:
         table = schema.machines
         return await self._machines.first(table.c.host_id == host_id, table.c.id == machine_id)
 
-    async def machines(self) -> tuple[Machine, ...]:
-        """Return all machines by name."""
-        return await self._machines.where(order=schema.machines.c.name)
-
-    async def networks(self) -> tuple[Network, ...]:
-        """Return all networks by name."""
-        return await self._networks.where(order=schema.networks.c.name)
-
     async def networks_of(self, host_id: HostId) -> tuple[Network, ...]:
         """Return one host's networks."""
         return await self._networks.where(schema.networks.c.host_id == host_id)
+
+    async def machines_page(
+        self, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Page[Machine]:
+        """Return a page of all machines by name. Raises `InvalidValueError`."""
+        return await self._machines.paged(_MACHINES, cursor, limit)
+
+    async def networks_page(
+        self, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Page[Network]:
+        """Return a page of all networks by name. Raises `InvalidValueError`."""
+        return await self._networks.paged(_NETWORKS, cursor, limit)

@@ -26,12 +26,25 @@ def migrate(connection: Connection, path: Path) -> None:
     connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
+def check_whole(connection: Connection, path: Path) -> None:
+    """Check everything in the database against everything else. Raises `StoreError`."""
+    _check_answer(path, connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
+    dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if dangling is not None:
+        _check_answer(
+            path, f"a row of {dangling[0]} refers to a row of {dangling[2]} that is not there"
+        )
+
+
 def _check_sound(connection: Connection, path: Path) -> None:
-    result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-    if result != "ok":
+    _check_answer(path, connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
+
+
+def _check_answer(path: Path, answer: str) -> None:
+    if answer != "ok":
         raise StoreError(
             "database-corrupt",
-            f"The database {path} is damaged ({result}).",
+            f"The database {path} is damaged ({answer}).",
             "Stop the coordinator and restore the file from a backup.",
         )
 

@@ -1,19 +1,33 @@
 """The vault's copy of what targets say they hold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.domain.identifiers import Generation, ProtectionId
 from coordinator.domain.points import PointChanges, PointReport, RecoveryPoint
 from coordinator.domain.protections import Protection
 from coordinator.store import schema
-from coordinator.store.repository import MAX_ROWS, Rows
+from coordinator.store.paging import DEFAULT_LIMIT, Ordering, Page
+from coordinator.store.repository import Rows, groups
 
 _POINTS = schema.points
-_GROUP = 500
-"""Sequences named in one statement: below SQLite's limit of variables on every platform."""
+_PROTECTIONS = schema.protections
+_OTHERS = _POINTS.alias()
+_AT_THE_END = (
+    _POINTS.c.protection_id == _PROTECTIONS.c.id,
+    _POINTS.c.generation == _PROTECTIONS.c.generation,
+    # Found at the end of an index, however many points a lineage has.
+    _POINTS.c.sequence
+    == select(func.max(_OTHERS.c.sequence))
+    .where(
+        _OTHERS.c.protection_id == _PROTECTIONS.c.id,
+        _OTHERS.c.generation == _PROTECTIONS.c.generation,
+    )
+    .scalar_subquery(),
+)
+_NEWEST_FIRST = Ordering(_POINTS.c.sequence, descending=True)
 
 
 class Points:
@@ -29,19 +43,28 @@ class Points:
             _lineage(protection.id, protection.generation), order=_POINTS.c.sequence.desc()
         )
 
+    async def newest_of(
+        self, protections: Iterable[Protection]
+    ) -> dict[ProtectionId, RecoveryPoint]:
+        """Return the newest point of the present generation of each of these, where it has one."""
+        found: dict[ProtectionId, RecoveryPoint] = {}
+        for group in groups([protection.id for protection in protections]):
+            points = await self._rows.where(*_AT_THE_END, _PROTECTIONS.c.id.in_(group), limit=None)
+            found |= {point.protection_id: point for point in points}
+        return found
+
     async def find(self, protection: Protection, sequence: int) -> RecoveryPoint | None:
         """Return one point of the protection's present generation."""
         return await self._rows.first(
             _lineage(protection.id, protection.generation), _POINTS.c.sequence == sequence
         )
 
-    async def listed(self, protection: Protection) -> tuple[RecoveryPoint, ...]:
-        """Return points of the present generation, newest first, at most `MAX_ROWS`."""
-        return await self._rows.where(
-            _lineage(protection.id, protection.generation),
-            order=_POINTS.c.sequence.desc(),
-            limit=MAX_ROWS,
-        )
+    async def page(
+        self, protection: Protection, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Page[RecoveryPoint]:
+        """Return a page of the points of the present generation, newest first. Raises `InvalidValueError`."""
+        lineage = _lineage(protection.id, protection.generation)
+        return await self._rows.paged(_NEWEST_FIRST, cursor, limit, lineage)
 
     async def known(self, report: PointReport) -> dict[int, bytes]:
         """Return digests by sequence: of all points for a complete report, else of those it names."""
@@ -49,7 +72,7 @@ class Points:
             return await self._digests(_lineage(report.protection_id, report.generation))
         named = [*(point.sequence for point in report.points), *report.released]
         found: dict[int, bytes] = {}
-        for group in _groups(named):
+        for group in groups(named):
             lineage = _lineage(report.protection_id, report.generation)
             found |= await self._digests(and_(lineage, _POINTS.c.sequence.in_(group)))
         return found
@@ -59,7 +82,7 @@ class Points:
         if changes.added:
             rows = [self._rows.values(point) for point in changes.added]
             await self._connection.execute(insert(_POINTS), rows)
-        for group in _groups(changes.released):
+        for group in groups(changes.released):
             lineage = _lineage(changes.protection_id, changes.generation)
             await self._connection.execute(
                 delete(_POINTS).where(lineage, _POINTS.c.sequence.in_(group))
@@ -73,7 +96,3 @@ class Points:
 
 def _lineage(protection_id: ProtectionId, generation: Generation) -> ColumnElement[bool]:
     return and_(_POINTS.c.protection_id == protection_id, _POINTS.c.generation == generation)
-
-
-def _groups(sequences: Sequence[int]) -> list[Sequence[int]]:
-    return [sequences[start : start + _GROUP] for start in range(0, len(sequences), _GROUP)]

@@ -1,28 +1,38 @@
 """Everything the vault keeps, as one transaction sees it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Table, bindparam, delete, func, insert, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from coordinator.domain.aggregates import Aggregate
+from coordinator.domain.certificates import Certificate, CertificateState
+from coordinator.domain.commands import Command
+from coordinator.domain.control import Control
 from coordinator.domain.decisions import Decision
-from coordinator.domain.events import Event
-from coordinator.domain.hosts import Host
-from coordinator.domain.identifiers import HostId, ProtectionId, VaultId
+from coordinator.domain.hosts import Contact, Host, HostState
+from coordinator.domain.identifiers import HostId, JobId, ProtectionId, VaultId
 from coordinator.domain.jobs import Job, JobState
 from coordinator.domain.network_mappings import NetworkMapping
+from coordinator.domain.operators import Operator
 from coordinator.domain.orders import Order
 from coordinator.domain.policies import Policy
-from coordinator.domain.protections import Protection
+from coordinator.domain.protections import Protection, ProtectionState
 from coordinator.domain.registration_keys import RegistrationKey
 from coordinator.domain.rehearsals import Rehearsal, RehearsalState
 from coordinator.domain.replication import ReplicationReport
+from coordinator.domain.sites import Cloud, Site
 from coordinator.store import schema
+from coordinator.store.history import Anchor, History
 from coordinator.store.inventories import Inventories
+from coordinator.store.paging import DEFAULT_LIMIT, Ordering, Page
 from coordinator.store.points import Points
-from coordinator.store.repository import MAX_ROWS, Repository, Rows
+from coordinator.store.repository import Repository, Rows, groups
+from coordinator.store.requests import Requests
+from replikera.identity import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,11 @@ class Records:
         self._connection = connection
         self.hosts = Repository(connection, schema.hosts, Host, word="host", name="name")
         self.keys = Repository(
-            connection, schema.registration_keys, RegistrationKey, word="registration key"
+            connection,
+            schema.registration_keys,
+            RegistrationKey,
+            word="registration key",
+            ordering=_newest_first(schema.registration_keys),
         )
         self.policies = Repository(connection, schema.policies, Policy, word="policy", name="name")
         self.mappings = Repository(
@@ -50,27 +64,112 @@ class Records:
         self.protections = Repository(
             connection, schema.protections, Protection, word="protection", name="machine_name"
         )
-        self.rehearsals = Repository(connection, schema.rehearsals, Rehearsal, word="test failover")
-        self.jobs = Repository(connection, schema.jobs, Job, word="job")
+        self.rehearsals = Repository(
+            connection,
+            schema.rehearsals,
+            Rehearsal,
+            word="test failover",
+            ordering=_newest_first(schema.rehearsals),
+        )
+        self.jobs = Repository(
+            connection, schema.jobs, Job, word="job", ordering=_newest_first(schema.jobs)
+        )
         self.orders = Repository(connection, schema.orders, Order, word="order")
+        self.sites = Repository(connection, schema.sites, Site, word="site", name="name")
+        self.clouds = Repository(connection, schema.clouds, Cloud, word="cloud", name="name")
+        self.operators = Repository(
+            connection, schema.operators, Operator, word="operator", name="name"
+        )
+        self.certificates = Repository(
+            connection, schema.certificates, Certificate, word="certificate"
+        )
         self.inventories = Inventories(connection)
         self.points = Points(connection)
         self._reports = Rows(connection, schema.replication_reports, ReplicationReport)
-        self._events = Rows(connection, schema.events, Event)
+        self.history = History(connection)
+        self.requests = Requests(connection)
+        self._control = Repository(connection, schema.control, Control, word="vault")
         self._vault = Rows(connection, schema.vault, VaultRecord)
 
     async def vault(self) -> VaultRecord | None:
         """Return which vault this is, None before one was created."""
         return await self._vault.first()
 
-    async def control_version(self) -> int:
-        """Return a number that rises with every decision and is never used again."""
-        query = select(func.max(schema.events.c.number))
-        return (await self._connection.execute(query)).scalar_one() or 0
+    async def control(self) -> Control:
+        """Return what the vault knows of itself."""
+        found = await self._control.first()
+        if found is None:
+            raise AssertionError("a vault without its control row")
+        return found
 
-    async def history(self, *, limit: int = MAX_ROWS) -> tuple[Event, ...]:
-        """Return what happened, newest first."""
-        return await self._events.where(order=schema.events.c.number.desc(), limit=limit)
+    async def head(self) -> Anchor:
+        """Return the newest place of the history; its number rises with every decision and is never used again."""
+        return await self.history.head()
+
+    async def done(self, command: Command) -> str | None:
+        """Return the result of the same request, None where it comes for the first time. Raises `RefusedError`."""
+        return await self.requests.done(command)
+
+    async def jobs_page(
+        self,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        state: JobState | None = None,
+        subject: str | None = None,
+    ) -> Page[Job]:
+        """Return a page of jobs, newest first: in one state, about one object. Raises `InvalidValueError`."""
+        table = schema.jobs
+        conditions = []
+        if state is not None:
+            conditions.append(table.c.state == state)
+        if subject is not None:
+            conditions.append(table.c.subject == subject)
+        return await self.jobs.page(cursor, limit, *conditions)
+
+    async def rehearsals_page(
+        self, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Page[Rehearsal]:
+        """Return a page of test failovers, newest first. Raises `InvalidValueError`."""
+        return await self.rehearsals.page(cursor, limit)
+
+    async def certificates_of(self, role: Role, name: str) -> tuple[Certificate, ...]:
+        """Return all certificates of a member that are kept, newest first."""
+        table = schema.certificates
+        return await self.certificates.where(
+            table.c.role == role, table.c.name == name, order=table.c.issued_at.desc()
+        )
+
+    async def denied_certificates(self, now: datetime) -> tuple[Certificate, ...]:
+        """Return the certificates that are denied and would be valid."""
+        table = schema.certificates
+        return await self.certificates.where(
+            table.c.state == CertificateState.DENIED, table.c.not_after > now, limit=None
+        )
+
+    async def distrusted_hosts(self) -> tuple[Host, ...]:
+        """Return the hosts that are not active."""
+        return await self.hosts.where(schema.hosts.c.state != HostState.ACTIVE, limit=None)
+
+    async def grants_ending(self, before: datetime, limit: int) -> tuple[Protection, ...]:
+        """Return protections between trusted hosts whose grant ends before that, the first to end first.
+
+        Those without one come before all; failed ones need none.
+        """
+        table = schema.protections
+        trusted = select(schema.hosts.c.id).where(schema.hosts.c.state == HostState.ACTIVE)
+        return await self.protections.where(
+            or_(table.c.grant_not_after.is_(None), table.c.grant_not_after < before),
+            table.c.state != ProtectionState.FAILED,
+            table.c.source_host_id.in_(trusted),
+            table.c.target_host_id.in_(trusted),
+            order=table.c.grant_not_after.asc().nulls_first(),
+            limit=limit,
+        )
+
+    async def keys_used_by(self, host_id: HostId) -> tuple[RegistrationKey, ...]:
+        """Return the registration keys that let this host in."""
+        return await self.keys.where(schema.registration_keys.c.host_id == host_id)
 
     async def open_orders(self, host_id: HostId) -> tuple[Order, ...]:
         """Return the host's orders without an outcome, oldest first."""
@@ -79,19 +178,18 @@ class Records:
             table.c.host_id == host_id, table.c.finished_at.is_(None), order=table.c.issued_at
         )
 
-    async def recent_jobs(self) -> tuple[Job, ...]:
-        """Return jobs, newest first."""
-        return await self.jobs.where(order=schema.jobs.c.created_at.desc())
+    async def open_orders_of(self, job_id: JobId) -> tuple[Order, ...]:
+        """Return a job's orders without an outcome, oldest first."""
+        table = schema.orders
+        return await self.orders.where(
+            table.c.job_id == job_id, table.c.finished_at.is_(None), order=table.c.issued_at
+        )
 
     async def running_jobs(self) -> int:
         """Return how many jobs are running."""
         running = schema.jobs.c.state == JobState.RUNNING
         query = select(func.count()).select_from(schema.jobs).where(running)
         return (await self._connection.execute(query)).scalar_one()
-
-    async def recent_rehearsals(self) -> tuple[Rehearsal, ...]:
-        """Return test failovers, newest first."""
-        return await self.rehearsals.where(order=schema.rehearsals.c.created_at.desc())
 
     async def unfinished_rehearsal(self, protection_id: ProtectionId) -> Rehearsal | None:
         """Return the protection's test failover that is not cleaned up, None where there is none."""
@@ -107,9 +205,51 @@ class Records:
             table.c.protection_id == protection_id, order=table.c.created_at.desc()
         )
 
+    async def last_rehearsals_of(
+        self, protections: Iterable[Protection]
+    ) -> dict[ProtectionId, Rehearsal]:
+        """Return the newest test failover of each of these, where there was one."""
+        table, other = schema.rehearsals, schema.rehearsals.alias()
+        newest = select(func.max(other.c.created_at)).where(
+            other.c.protection_id == table.c.protection_id
+        )
+        found: dict[ProtectionId, Rehearsal] = {}
+        for group in groups([protection.id for protection in protections]):
+            rehearsals = await self.rehearsals.where(
+                table.c.protection_id.in_(group),
+                table.c.created_at == newest.scalar_subquery(),
+                limit=None,
+            )
+            found |= {rehearsal.protection_id: rehearsal for rehearsal in rehearsals}
+        return found
+
     async def protection_of_machine(self, machine_id: str) -> Protection | None:
         """Return the protection of a machine, None where there is none."""
         return await self.protections.first(schema.protections.c.machine_id == machine_id)
+
+    async def protections_of(self, host_id: HostId) -> tuple[Protection, ...]:
+        """Return the protections whose source or target is this host."""
+        table = schema.protections
+        return await self.protections.where(
+            or_(table.c.source_host_id == host_id, table.c.target_host_id == host_id), limit=None
+        )
+
+    async def protection_members(self) -> set[HostId]:
+        """Return the sources and targets of all protections."""
+        table = schema.protections
+        sides = union(select(table.c.source_host_id), select(table.c.target_host_id))
+        return {HostId(row[0]) for row in await self._connection.execute(sides)}
+
+    async def all_open_orders(self) -> tuple[Order, ...]:
+        """Return the orders of all hosts that have no outcome."""
+        return await self.orders.where(schema.orders.c.finished_at.is_(None), limit=None)
+
+    async def unused_keys(self) -> tuple[RegistrationKey, ...]:
+        """Return the registration keys that were neither used nor revoked."""
+        table = schema.registration_keys
+        return await self.keys.where(
+            table.c.used_at.is_(None), table.c.revoked_at.is_(None), limit=None
+        )
 
     async def mappings_between(
         self, primary: HostId, secondary: HostId
@@ -138,17 +278,52 @@ class WritableRecords(Records):
             Protection: self.protections,
             Rehearsal: self.rehearsals,
             Job: self.jobs,
+            Site: self.sites,
+            Cloud: self.clouds,
+            Operator: self.operators,
+            Certificate: self.certificates,
+            Control: self._control,
         }
 
-    async def save(self, decision: Decision) -> None:
-        """Keep a decision: aggregates, orders, events."""
+    async def save(self, decision: Decision, command: Command, *, result: str = "") -> None:
+        """Keep a decision: aggregates, orders, events, and what the command's repetition is answered with."""
         for aggregate in decision.aggregates:
             await self._repositories[type(aggregate)].save(aggregate)
         for order in decision.orders:
             await self.orders.save(order)
-        if decision.events:
-            rows = [self._events.values(event) for event in decision.events]
-            await self._connection.execute(insert(schema.events), rows)
+        for aggregate in decision.removed:
+            await self._remove(aggregate)
+        await self.history.add(decision.events, command.actor)
+        if command.key is not None and result:
+            await self.requests.add(command, result, decision.events[0].occurred_at)
+
+    async def _remove(self, aggregate: Aggregate) -> None:
+        """Drop an aggregate that nothing refers to, with what hosts may have claimed of it."""
+        if isinstance(aggregate, Protection):
+            for table in (schema.replication_reports, schema.points):
+                of_it = table.c.protection_id == aggregate.id
+                await self._connection.execute(delete(table).where(of_it))
+        await self._repositories[type(aggregate)].remove(aggregate)
+
+    async def forget_certificates(self, before: datetime) -> None:
+        """Drop certificates that expired before that."""
+        table = schema.certificates
+        await self._connection.execute(delete(table).where(table.c.not_after < before))
+
+    async def keep_contacts(self, contacts: Iterable[Contact]) -> None:
+        """Keep the last contact with each of these hosts, all in one statement; nothing else of them is touched."""
+        table = schema.hosts
+        statement = (
+            update(table)
+            .where(table.c.id == bindparam("host"))
+            .values(last_seen_at=bindparam("seen_at"), deny_list_version=bindparam("version"))
+        )
+        rows = [
+            {"host": item.host_id, "seen_at": item.seen_at, "version": item.deny_list_version}
+            for item in contacts
+        ]
+        if rows:
+            await self._connection.execute(statement, rows)
 
     async def save_vault(self, record: VaultRecord) -> None:
         """Keep which vault this is, once."""
@@ -160,3 +335,7 @@ class WritableRecords(Records):
         same = table.c.protection_id == report.protection_id
         await self._connection.execute(delete(table).where(same))
         await self._connection.execute(insert(table).values(self._reports.values(report)))
+
+
+def _newest_first(table: Table) -> Ordering:
+    return Ordering(table.c.created_at, table.c.id, descending=True)

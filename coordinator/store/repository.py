@@ -1,13 +1,27 @@
 """Reading and replacing aggregates of one table."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Table, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Row,
+    Select,
+    Table,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.domain.aggregates import Aggregate
 from coordinator.domain.errors import RefusedError, UnknownObjectError
+from coordinator.store.paging import DEFAULT_LIMIT, Ordering, Page, check_limit
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Aggregate)
@@ -15,9 +29,22 @@ A = TypeVar("A", bound=Aggregate)
 MAX_ROWS = 10_000
 """What one list holds at most: some megabytes of JSON, and more than the hosts one coordinator is made for."""
 
+GROUP = 500
+"""Values named in one statement: below SQLite's limit of variables on every platform."""
 
 _COMMANDS = {"machine": "vm"}
 """What operators type where it is not the word itself."""
+
+
+# Every transaction has a repository of each table: what they share is made once.
+@cache
+def _columns(table: Table, kind: type) -> tuple[Column[Any], ...]:
+    return tuple(table.c[field.name] for field in fields(kind))
+
+
+@cache
+def _selection(table: Table, kind: type) -> Select[Any]:
+    return select(*_columns(table, kind))
 
 
 class Rows(Generic[T]):
@@ -27,15 +54,15 @@ class Rows(Generic[T]):
         self._connection = connection
         self._table = table
         self._kind = kind
-        self._columns = [table.c[field.name] for field in fields(kind)]  # type: ignore[arg-type]  # a dataclass
+        self._columns = _columns(table, kind)  # type: ignore[arg-type]  # a class is hashable
 
     async def where(
         self,
         *conditions: ColumnElement[bool],
         order: ColumnElement[Any] | None = None,
-        limit: int = MAX_ROWS,
+        limit: int | None = MAX_ROWS,
     ) -> tuple[T, ...]:
-        """Return the rows that meet all conditions, at most `limit`."""
+        """Return the rows that meet all conditions, at most `limit`; None is for what has to be whole."""
         query = self._select().where(*conditions).limit(limit)
         if order is not None:
             query = query.order_by(order)
@@ -48,12 +75,28 @@ class Rows(Generic[T]):
         found = await self.where(*conditions, order=order, limit=1)
         return found[0] if found else None
 
+    async def paged(
+        self,
+        ordering: Ordering,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        *conditions: ColumnElement[bool],
+    ) -> Page[T]:
+        """Return the next `limit` rows that meet all conditions. Raises `InvalidValueError`."""
+        query = self._select().where(*conditions).order_by(*ordering.terms)
+        query = query.limit(check_limit(limit) + 1)
+        if cursor is not None:
+            query = query.where(ordering.after(cursor))
+        rows = (await self._connection.execute(query)).all()
+        more = ordering.cursor(rows[limit - 1]) if len(rows) > limit else None
+        return Page(tuple(self._value(row) for row in rows[:limit]), more)
+
     def values(self, item: T) -> dict[str, Any]:
         """Return the item as the table keeps it."""
         return {column.name: getattr(item, column.name) for column in self._columns}
 
     def _select(self) -> Select[Any]:
-        return select(*self._columns)
+        return _selection(self._table, self._kind)  # type: ignore[arg-type]  # a class is hashable
 
     def _value(self, row: Row[Any]) -> T:
         return self._kind(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
@@ -70,10 +113,13 @@ class Repository(Rows[A]):
         *,
         word: str,
         name: str = "id",
+        ordering: Ordering | None = None,
     ) -> None:
         super().__init__(connection, table, kind)
         self._word = word
         self._name = table.c[name]
+        by_name = (self._name,) if name == "id" else (self._name, table.c.id)
+        self._ordering = ordering or Ordering(*by_name)
 
     async def find(self, identifier: str) -> A | None:
         """Return the aggregate with that id, None where there is none."""
@@ -91,9 +137,34 @@ class Repository(Rows[A]):
         found = await self.where(or_(self._table.c.id == name, self._name == name), limit=3)
         return the_one(found, self._word, name)
 
-    async def all(self, *, limit: int = MAX_ROWS) -> tuple[A, ...]:
+    async def these(self, identifiers: Iterable[str]) -> tuple[A, ...]:
+        """Return the aggregates that have one of these ids."""
+        found: list[A] = []
+        for group in groups(sorted(identifiers)):
+            found += await self.where(self._table.c.id.in_(group), limit=None)
+        return tuple(found)
+
+    async def all(self, *, limit: int | None = MAX_ROWS) -> tuple[A, ...]:
         """Return all aggregates by name."""
         return await self.where(order=self._name, limit=limit)
+
+    async def page(
+        self,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        *conditions: ColumnElement[bool],
+    ) -> Page[A]:
+        """Return a page of the list in its usual order. Raises `InvalidValueError`."""
+        return await self.paged(self._ordering, cursor, limit, *conditions)
+
+    async def remove(self, aggregate: A) -> None:
+        """Keep the aggregate no more."""
+        same = self._table.c.id == aggregate.id
+        await self._connection.execute(delete(self._table).where(same))
+
+    async def named(self, name: str) -> A | None:
+        """Return the aggregate with that name, None where there is none; an id is not a name."""
+        return await self.first(self._name == name)
 
     async def save(self, aggregate: A) -> None:
         """Keep the aggregate as it is now."""
@@ -102,6 +173,11 @@ class Repository(Rows[A]):
         result = await self._connection.execute(update(self._table).where(same).values(values))
         if result.rowcount == 0:
             await self._connection.execute(insert(self._table).values(values))
+
+
+def groups(values: Sequence[T]) -> list[Sequence[T]]:
+    """Return the values in portions that one statement may name."""
+    return [values[start : start + GROUP] for start in range(0, len(values), GROUP)]
 
 
 def the_one(found: tuple[T, ...], word: str, name: str) -> T:

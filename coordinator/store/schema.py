@@ -15,8 +15,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from coordinator.domain.certificates import CertificateState
+from coordinator.domain.control import VaultMode
 from coordinator.domain.events import EventKind
+from coordinator.domain.hosts import HostState
 from coordinator.domain.jobs import JobKind, JobState, Task
+from coordinator.domain.operators import OperatorRole
 from coordinator.domain.orders import (
     AcceptReplica,
     CleanUpRehearsal,
@@ -30,12 +34,14 @@ from coordinator.domain.orders import (
     RehearsalStarted,
     StartRehearsal,
     StartReplication,
+    Withdrawn,
 )
 from coordinator.domain.points import PointKind
 from coordinator.domain.protections import ProtectionState
 from coordinator.domain.rehearsals import RehearsalState
 from coordinator.domain.replication import ReplicationState
 from coordinator.store.columns import Instant, Json, Span, TaggedJson, Word
+from replikera.identity import Role
 from replikera.machine import MachineDescription
 
 ACTIONS = {
@@ -49,6 +55,7 @@ OUTCOMES = {
     "failure": Failure,
     "rehearsal-started": RehearsalStarted,
     "rehearsal-cleaned-up": RehearsalCleanedUp,
+    "withdrawn": Withdrawn,
 }
 
 metadata = MetaData()
@@ -74,6 +81,75 @@ hosts = Table(
     Column("replication_address", Text, nullable=False),
     Column("minimum_copy_interval", Span, nullable=False),
     Column("last_seen_at", Instant),
+    Column("state", Word(HostState), nullable=False),
+    Column("start_count", BigInteger, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("deny_list_version", BigInteger, nullable=False),
+    Column("cause", Text),
+    Column("remedy", Text),
+)
+
+control = Table(
+    "control",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("mode", Word(VaultMode), nullable=False),
+    Column("mode_since", Instant, nullable=False),
+    Column("deny_list_version", BigInteger, nullable=False),
+    Column("reconciled_number", BigInteger, nullable=False),
+)
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+)
+
+clouds = Table(
+    "clouds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("site", "name"),
+)
+
+operators = Table(
+    "operators",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Word(OperatorRole), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("role", Word(Role), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", Word(CertificateState), nullable=False),
+    Column("issued_at", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("public_key_hash", LargeBinary, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Index("certificates_by_member", "role", "name"),
+    Index("certificates_by_end", "not_after"),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("actor", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("created_at", Instant, nullable=False, index=True),
 )
 
 registration_keys = Table(
@@ -89,6 +165,7 @@ registration_keys = Table(
     Column("host_id", Text, ForeignKey("hosts.id")),
     Column("public_key_hash", LargeBinary),
     Column("certificate_chain", LargeBinary),
+    Column("readmits", Text, ForeignKey("hosts.id")),
 )
 
 machines = Table(
@@ -151,6 +228,11 @@ protections = Table(
     Column("created_at", Instant, nullable=False),
     Column("cause", Text),
     Column("remedy", Text),
+    Column("grant_version", BigInteger, nullable=False),
+    Column("grant_issued_at", Instant),
+    Column("grant_not_after", Instant),
+    Index("protections_by_source", "source_host_id"),
+    Index("protections_by_target", "target_host_id"),
 )
 
 points = Table(
@@ -219,6 +301,7 @@ jobs = Table(
     Column("cause", Text),
     Column("remedy", Text),
     Column("finished_at", Instant),
+    Column("cancel_requested_at", Instant),
 )
 
 orders = Table(
@@ -231,6 +314,7 @@ orders = Table(
     Column("action", TaggedJson(ACTIONS), nullable=False),
     Column("outcome", TaggedJson(OUTCOMES)),
     Column("finished_at", Instant),
+    Column("withdrawn_at", Instant),
     Index("orders_open_by_host", "host_id", "finished_at"),
 )
 
@@ -242,5 +326,8 @@ events = Table(
     Column("kind", Word(EventKind), nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Index("events_by_subject", "subject"),
     sqlite_autoincrement=True,  # a number is never given twice: agents compare it
 )

@@ -1,7 +1,6 @@
-"""Who asks: the identity in the certificate of the connection, and whether the route is open to its role."""
+"""Who asks: the identity in the certificate of the connection. Only operators of this vault are let in."""
 
 import ssl
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -9,25 +8,32 @@ from coordinator.domain.errors import ForbiddenError
 from coordinator.domain.identifiers import VaultId
 from replikera.identity import Caller, IdentityError, Role, caller_from_certificate
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-CALLER = web.RequestKey("caller", Caller)
+_REMEDY = "Use the certificate of an operator of this vault."
 
 
-def guarded(vault_id: VaultId, roles: frozenset[Role], handler: Handler) -> Handler:
-    """Return the handler behind a check of the caller's role."""
+def operator_caller(request: web.Request, vault_id: VaultId) -> Caller:
+    """Return the operator's identity that the connection proved. Raises `ForbiddenError`."""
+    caller = _caller(request)
+    if caller.vault_id != vault_id or caller.role is not Role.OPERATOR:
+        raise ForbiddenError(
+            "role-not-allowed",
+            f"A certificate of {caller.role} {caller.name} may not use this.",
+            _REMEDY,
+        )
+    return caller
 
-    async def guard(request: web.Request) -> web.StreamResponse:
-        caller = _caller(request)
-        if caller.vault_id != vault_id or caller.role not in roles:
-            raise ForbiddenError(
-                "role-not-allowed",
-                f"A certificate of {caller.role} {caller.name} may not use this.",
-                "Use the certificate of an operator of this vault.",
-            )
-        request[CALLER] = caller
-        return await handler(request)
 
-    return guard
+def check_origin(request: web.Request) -> None:
+    """Refuse what a page of somebody else has a browser send with the operator's certificate."""
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    origin = request.headers.get("Origin")
+    is_own = origin is None or origin == f"https://{request.host}"
+    if site not in {"none", "same-origin"} or not is_own:
+        raise ForbiddenError(
+            "cross-site-request",
+            f"The request comes from a page of {origin or 'another site'}.",
+            "Use the replikera command.",
+        )
 
 
 def _caller(request: web.Request) -> Caller:
@@ -37,7 +43,5 @@ def _caller(request: web.Request) -> Caller:
         return caller_from_certificate(ssl.DER_cert_to_PEM_cert(certificate or b"").encode())
     except IdentityError as error:
         raise ForbiddenError(
-            "not-identified",
-            f"Who asks is not known: {error}.",
-            "Use the certificate of an operator of this vault.",
+            "not-identified", f"Who asks is not known: {error}.", _REMEDY
         ) from error

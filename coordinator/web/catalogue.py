@@ -1,17 +1,22 @@
-"""Resources that protections refer to: the vault, hosts, machines, networks, policies, network mappings."""
+"""Resources that protections refer to: machines, networks, policies, network mappings."""
 
 from datetime import timedelta
 from http import HTTPStatus
 
-from aiohttp import web
-
-from coordinator.orchestration import catalogue, hosts
+from coordinator.orchestration import catalogue
 from coordinator.orchestration.catalogue import NetworkNames
-from coordinator.orchestration.status import host_statuses, vault_status
 from coordinator.orchestration.vault import Vault
 from coordinator.store.records import Records
-from coordinator.web import models, presentation
-from coordinator.web.bodies import answer, read_body
+from coordinator.web import presentation
+from coordinator.web.answers import (
+    MachineAnswer,
+    NetworkAnswer,
+    NetworkMappingAnswer,
+    PolicyAnswer,
+)
+from coordinator.web.models import Listing, ListQuery, NoQuery, listing
+from coordinator.web.requests import NetworkMappingRequest, PolicyRequest
+from coordinator.web.table import CONTRIBUTORS, Call, Route, changing, reading
 
 
 class CatalogueHandlers:
@@ -20,103 +25,115 @@ class CatalogueHandlers:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    async def get_vault(self, _request: web.Request) -> web.Response:
-        """`GET /vault`."""
-        record, addresses = self._vault.record, self._vault.addresses
-        return answer(
-            models.VaultAnswer(
-                id=record.id,
-                name=record.name,
-                created_at=record.created_at,
-                session_address=addresses.session,
-                enrolment_address=addresses.enrolment,
-            )
-        )
-
-    async def get_status(self, _request: web.Request) -> web.Response:
-        """`GET /status`."""
-        async with self._vault.store.read() as records:
-            status = await vault_status(self._vault, records)
-        return answer(
-            models.StatusAnswer(
-                vault=self._vault.record.name,
-                now=status.now,
-                health=status.health,
-                hosts=[presentation.host(host) for host in status.hosts],
-                protections=[presentation.protection(item) for item in status.protections],
-                jobs_running=status.jobs_running,
-            )
-        )
-
-    async def invite_host(self, request: web.Request) -> web.Response:
-        """`POST /host-invitations`."""
-        body = await read_body(request, models.HostInvitationRequest)
-        # A life beyond every calendar is still only too long.
-        life = timedelta(seconds=min(body.valid_for_seconds, 10**9))
-        invitation = await hosts.invite_host(self._vault, body.site, life)
-        key = invitation.key
-        return answer(
-            models.HostInvitationAnswer(
-                key_id=key.id,
-                join_line=invitation.join_line,
-                site=key.site,
-                expires_at=key.expires_at,
+    def rows(self) -> tuple[Route, ...]:
+        """Return the rows of these resources."""
+        return (
+            reading(
+                "/machines",
+                self.list_machines,
+                "List machines",
+                ListQuery,
+                Listing[MachineAnswer],
             ),
-            HTTPStatus.CREATED,
+            reading("/machines/{name}", self.get_machine, "A machine", NoQuery, MachineAnswer),
+            reading(
+                "/networks",
+                self.list_networks,
+                "List networks",
+                ListQuery,
+                Listing[NetworkAnswer],
+            ),
+            reading(
+                "/policies",
+                self.list_policies,
+                "List policies",
+                ListQuery,
+                Listing[PolicyAnswer],
+            ),
+            changing(
+                "/policies",
+                self.create_policy,
+                "Create a replication policy",
+                PolicyRequest,
+                PolicyAnswer,
+                roles=CONTRIBUTORS,
+                status=HTTPStatus.CREATED,
+            ),
+            reading(
+                "/network-mappings",
+                self.list_network_mappings,
+                "List network mappings",
+                ListQuery,
+                Listing[NetworkMappingAnswer],
+            ),
+            changing(
+                "/network-mappings",
+                self.create_network_mapping,
+                "Map a network of one host to one of another",
+                NetworkMappingRequest,
+                NetworkMappingAnswer,
+                roles=CONTRIBUTORS,
+                status=HTTPStatus.CREATED,
+            ),
         )
 
-    async def list_hosts(self, _request: web.Request) -> web.Response:
-        """`GET /hosts`."""
+    async def list_machines(self, _call: Call, query: ListQuery) -> Listing[MachineAnswer]:
+        """Return machines by name."""
         async with self._vault.store.read() as records:
-            found = await host_statuses(self._vault, records)
-        return answer(models.ItemList(items=[presentation.host(status) for status in found]))
-
-    async def list_machines(self, _request: web.Request) -> web.Response:
-        """`GET /machines`."""
-        async with self._vault.store.read() as records:
+            page = await records.inventories.machines_page(query.cursor, query.limit)
             known = await _hosts(records)
-            protections = {item.machine_id: item for item in await records.protections.all()}
-            found = await records.inventories.machines()
-        by_machine = {str(machine_id): item for machine_id, item in protections.items()}
-        items = [presentation.machine(machine, known, by_machine) for machine in found]
-        return answer(models.ItemList(items=items))
+            protections = {item.machine_id: item.id for item in await records.protections.all()}
+        items = (
+            presentation.machine(machine, known, protections.get(machine.id))
+            for machine in page.items
+        )
+        return listing(page, items)
 
-    async def list_networks(self, _request: web.Request) -> web.Response:
-        """`GET /networks`."""
+    async def get_machine(self, call: Call, _query: NoQuery) -> MachineAnswer:
+        """Return one machine."""
         async with self._vault.store.read() as records:
+            machine = await records.inventories.machine(call.path["name"])
             known = await _hosts(records)
-            found = await records.inventories.networks()
-        items = [presentation.network(network, known) for network in found]
-        return answer(models.ItemList(items=items))
+            protection = await records.protection_of_machine(machine.id)
+        return presentation.machine(machine, known, protection.id if protection else None)
 
-    async def list_policies(self, _request: web.Request) -> web.Response:
-        """`GET /policies`."""
+    async def list_networks(self, _call: Call, query: ListQuery) -> Listing[NetworkAnswer]:
+        """Return networks by name."""
         async with self._vault.store.read() as records:
-            found = await records.policies.all()
-        return answer(models.ItemList(items=[presentation.policy(policy) for policy in found]))
+            page = await records.inventories.networks_page(query.cursor, query.limit)
+            known = await _hosts(records)
+        return listing(page, (presentation.network(network, known) for network in page.items))
 
-    async def create_policy(self, request: web.Request) -> web.Response:
-        """`POST /policies`."""
-        body = await read_body(request, models.PolicyRequest)
-        policy = await catalogue.create_policy(
+    async def list_policies(self, _call: Call, query: ListQuery) -> Listing[PolicyAnswer]:
+        """Return policies by name."""
+        async with self._vault.store.read() as records:
+            page = await records.policies.page(query.cursor, query.limit)
+        return listing(page, map(presentation.policy, page.items))
+
+    async def create_policy(self, call: Call, body: PolicyRequest) -> PolicyAnswer:
+        """Make a policy."""
+        made = await catalogue.create_policy(
             self._vault,
+            call.command,
             body.name,
             timedelta(seconds=body.copy_frequency_seconds),
             timedelta(hours=body.retention_hours),
         )
-        return answer(presentation.policy(policy), HTTPStatus.CREATED)
+        return presentation.policy(made)
 
-    async def list_mappings(self, _request: web.Request) -> web.Response:
-        """`GET /network-mappings`."""
+    async def list_network_mappings(
+        self, _call: Call, query: ListQuery
+    ) -> Listing[NetworkMappingAnswer]:
+        """Return network mappings."""
         async with self._vault.store.read() as records:
+            page = await records.mappings.page(query.cursor, query.limit)
             known = await _hosts(records)
-            found = await records.mappings.all()
-        items = [presentation.mapping(mapping, known) for mapping in found]
-        return answer(models.ItemList(items=items))
+        return listing(page, (presentation.mapping(mapping, known) for mapping in page.items))
 
-    async def create_mapping(self, request: web.Request) -> web.Response:
-        """`POST /network-mappings`."""
-        body = await read_body(request, models.NetworkMappingRequest)
+    async def create_network_mapping(
+        self, call: Call, body: NetworkMappingRequest
+    ) -> NetworkMappingAnswer:
+        """Map a network of one host to one of another."""
         names = NetworkNames(
             body.primary_host,
             body.primary_network,
@@ -124,10 +141,10 @@ class CatalogueHandlers:
             body.secondary_network,
             body.test_network,
         )
-        mapping = await catalogue.create_mapping(self._vault, names)
+        made = await catalogue.create_mapping(self._vault, call.command, names)
         async with self._vault.store.read() as records:
             known = await _hosts(records)
-        return answer(presentation.mapping(mapping, known), HTTPStatus.CREATED)
+        return presentation.mapping(made, known)
 
 
 async def _hosts(records: Records) -> presentation.Hosts:

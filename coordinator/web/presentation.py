@@ -1,69 +1,152 @@
-"""Domain to answers."""
+"""The vault, its operators, hosts and what protections refer to: domain to answers."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from coordinator.domain.hosts import Host
+from coordinator.domain.certificates import Certificate
+from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import HostId
 from coordinator.domain.inventory import Machine, Network
-from coordinator.domain.jobs import Job
 from coordinator.domain.network_mappings import NetworkMapping
-from coordinator.domain.points import RecoveryPoint
+from coordinator.domain.operators import Operator
 from coordinator.domain.policies import Policy
-from coordinator.domain.protections import Protection
-from coordinator.domain.rehearsals import Rehearsal
-from coordinator.orchestration.status import (
-    HostStatus,
-    Progress,
-    ProtectionStatus,
-    replication_progress,
-)
-from coordinator.web import models
+from coordinator.domain.registration_keys import RegistrationKey
+from coordinator.domain.sites import Cloud, Site
+from coordinator.orchestration.invitations import Invitation
+from coordinator.orchestration.operators import Credentials
+from coordinator.orchestration.status import HostStatus
+from coordinator.store.history import HistoryLine
+from coordinator.web import answers
+from coordinator.web.answers import ConnectionState, KeyState
 
 Hosts = dict[HostId, Host]
 
 
-def host(status: HostStatus) -> models.HostAnswer:
+def site(shown: Site) -> answers.SiteAnswer:
+    """Return a site."""
+    return answers.SiteAnswer(id=shown.id, name=shown.name, created_at=shown.created_at)
+
+
+def cloud(shown: Cloud) -> answers.CloudAnswer:
+    """Return a cloud."""
+    return answers.CloudAnswer(
+        id=shown.id, name=shown.name, site=shown.site, created_at=shown.created_at
+    )
+
+
+def operator(shown: Operator) -> answers.OperatorAnswer:
+    """Return an operator."""
+    return answers.OperatorAnswer(
+        id=shown.id,
+        name=shown.name,
+        role=shown.role,
+        created_at=shown.created_at,
+        revoked_at=shown.revoked_at,
+    )
+
+
+def operator_itself(shown: Operator, own: Certificate) -> answers.SelfAnswer:
+    """Return the operator who asks."""
+    return answers.SelfAnswer(**dict(operator(shown)), certificate=certificate(own))
+
+
+def credentials(issued: Credentials, root_certificate: bytes) -> answers.CredentialsAnswer:
+    """Return an operator with a new certificate."""
+    return answers.CredentialsAnswer(
+        **dict(operator(issued.operator)),
+        certificate_chain=issued.certificate.chain.decode(),
+        root_certificate=root_certificate.decode(),
+        not_after=issued.certificate.not_after,
+    )
+
+
+def certificate(shown: Certificate) -> answers.CertificateAnswer:
+    """Return a certificate."""
+    return answers.CertificateAnswer(
+        serial=shown.id,
+        state=shown.state,
+        issued_at=shown.issued_at,
+        not_after=shown.not_after,
+    )
+
+
+def invitation(made: Invitation, host_name: str | None = None) -> answers.InvitationAnswer:
+    """Return an invitation, to a new host or to the one of that name."""
+    return answers.InvitationAnswer(
+        key_id=made.key.id,
+        join_line=made.join_line,
+        site=made.key.site,
+        expires_at=made.key.expires_at,
+        host=host_name,
+    )
+
+
+def key(shown: RegistrationKey, hosts: Hosts, now: datetime) -> answers.RegistrationKeyAnswer:
+    """Return a registration key."""
+    return answers.RegistrationKeyAnswer(
+        id=shown.id,
+        site=shown.site,
+        state=_key_state(shown, now),
+        created_at=shown.created_at,
+        expires_at=shown.expires_at,
+        used_at=shown.used_at,
+        revoked_at=shown.revoked_at,
+        host=hosts[shown.host_id].name if shown.host_id is not None else None,
+        readmits=hosts[shown.readmits].name if shown.readmits is not None else None,
+    )
+
+
+def host(status: HostStatus) -> answers.HostAnswer:
     """Return a host."""
     shown = status.host
-    return models.HostAnswer(
+    return answers.HostAnswer(
         id=shown.id,
         name=shown.name,
         site=shown.site,
         cloud=shown.cloud,
         hypervisor=shown.hypervisor,
-        state="connected" if status.is_connected else "disconnected",
+        state=_connection_state(status),
+        cause=shown.cause,
+        remedy=shown.remedy,
+        registered_at=shown.registered_at,
         last_seen_at=status.last_seen_at,
         replication_address=shown.replication_address,
         agent_version=shown.agent_version,
+        deny_list_version=shown.deny_list_version,
     )
 
 
-def machine(
-    shown: Machine, hosts: Hosts, protections: dict[str, Protection]
-) -> models.MachineAnswer:
-    """Return a machine; `protections` by machine id."""
-    protection = protections.get(shown.id)
-    return models.MachineAnswer(
+def host_detail(
+    status: HostStatus, certificates: tuple[Certificate, ...]
+) -> answers.HostDetailAnswer:
+    """Return a host with its certificates."""
+    return answers.HostDetailAnswer(
+        **dict(host(status)), certificates=[certificate(shown) for shown in certificates]
+    )
+
+
+def machine(shown: Machine, hosts: Hosts, protection_id: str | None) -> answers.MachineAnswer:
+    """Return a machine with the id of its protection."""
+    return answers.MachineAnswer(
         id=shown.id,
         name=shown.name,
         host=hosts[shown.host_id].name,
         site=hosts[shown.host_id].site,
         is_running=shown.is_running,
         disks=[
-            models.MachineDisk(disk_id=disk.disk_id, name=disk.name, size=disk.size)
+            answers.MachineDisk(disk_id=disk.disk_id, name=disk.name, size=disk.size)
             for disk in shown.description.disks
         ],
         nics=[
-            models.MachineNic(nic_id=nic.nic_id, name=nic.name, network=nic.network)
+            answers.MachineNic(nic_id=nic.nic_id, name=nic.name, network=nic.network)
             for nic in shown.description.nics
         ],
-        protection=protection.id if protection is not None else None,
+        protection=protection_id,
     )
 
 
-def network(shown: Network, hosts: Hosts) -> models.NetworkAnswer:
+def network(shown: Network, hosts: Hosts) -> answers.NetworkAnswer:
     """Return a network."""
-    return models.NetworkAnswer(
+    return answers.NetworkAnswer(
         name=shown.name,
         host=hosts[shown.host_id].name,
         site=hosts[shown.host_id].site,
@@ -72,9 +155,9 @@ def network(shown: Network, hosts: Hosts) -> models.NetworkAnswer:
     )
 
 
-def policy(shown: Policy) -> models.PolicyAnswer:
+def policy(shown: Policy) -> answers.PolicyAnswer:
     """Return a policy."""
-    return models.PolicyAnswer(
+    return answers.PolicyAnswer(
         id=shown.id,
         name=shown.name,
         copy_frequency_seconds=shown.copy_frequency // timedelta(seconds=1),
@@ -82,9 +165,9 @@ def policy(shown: Policy) -> models.PolicyAnswer:
     )
 
 
-def mapping(shown: NetworkMapping, hosts: Hosts) -> models.NetworkMappingAnswer:
+def mapping(shown: NetworkMapping, hosts: Hosts) -> answers.NetworkMappingAnswer:
     """Return a network mapping."""
-    return models.NetworkMappingAnswer(
+    return answers.NetworkMappingAnswer(
         id=shown.id,
         primary_host=hosts[shown.primary_host_id].name,
         primary_network=shown.primary_network,
@@ -94,109 +177,38 @@ def mapping(shown: NetworkMapping, hosts: Hosts) -> models.NetworkMappingAnswer:
     )
 
 
-def protection(status: ProtectionStatus) -> models.ProtectionAnswer:
-    """Return a protection."""
-    shown, rehearsal = status.protection, status.rehearsal
-    return models.ProtectionAnswer(
-        id=shown.id,
-        name=shown.machine_name,
-        machine_id=shown.machine_id,
-        source_host=status.source.name,
-        target_host=status.target.name,
-        policy=status.policy.name,
-        state=shown.state,
-        health=status.health.level,
-        cause=status.health.cause,
-        remedy=status.health.remedy,
-        generation=shown.generation,
-        newest_point=_newest(status.newest_point),
-        lag_seconds=status.lag.total_seconds() if status.lag is not None else None,
-        progress=progress(replication_progress(shown, status.report)),
-        test_failover=(
-            models.LastTestFailover(id=rehearsal.id, state=rehearsal.state)
-            if rehearsal is not None
-            else None
-        ),
+def event(line: HistoryLine) -> answers.EventAnswer:
+    """Return a line of the history as everybody may see it."""
+    return answers.EventAnswer(
+        number=line.number,
+        occurred_at=line.occurred_at,
+        kind=line.kind,
+        subject=line.subject,
+        detail=line.detail,
     )
 
 
-def point(shown: RecoveryPoint) -> models.PointAnswer:
-    """Return a recovery point."""
-    return models.PointAnswer(
-        generation=shown.generation,
-        sequence=shown.sequence,
-        kind=shown.kind,
-        name=shown.name,
-        capture_started_at=shown.capture_started_at,
-        capture_ended_at=shown.capture_ended_at,
-        sealed_at=shown.sealed_at,
-        payload_bytes=shown.payload_bytes,
-    )
+def audit_line(line: HistoryLine) -> answers.AuditAnswer:
+    """Return a line of the history with who did it, and its place in the chain."""
+    return answers.AuditAnswer(**dict(event(line)), actor=line.actor, digest=line.digest.hex())
 
 
-def rehearsal(shown: Rehearsal, machine_name: str) -> models.TestFailoverAnswer:
-    """Return a test failover of the machine with that name."""
-    guest = shown.guest
-    return models.TestFailoverAnswer(
-        id=shown.id,
-        protection=machine_name,
-        point=models.PointName(generation=shown.generation, sequence=shown.sequence),
-        machine_name=shown.machine_name,
-        machine_id=shown.machine_id,
-        state=shown.state,
-        disks=[
-            models.RecoveredDiskAnswer(disk_id=disk.disk_id, path=disk.path, size=disk.size)
-            for disk in shown.disks
-        ],
-        nics=[
-            models.NicConnectionAnswer(nic_id=nic.nic_id, network=nic.network) for nic in shown.nics
-        ],
-        guest=(
-            models.GuestAnswer(
-                is_healthy=guest.is_healthy, summary=guest.summary, records=guest.records
-            )
-            if guest is not None
-            else None
-        ),
-        steps=[models.StepAnswer(name=step.name, seconds=step.seconds) for step in shown.steps],
-        removed=list(shown.removed),
-        notes=shown.notes,
-        is_successful=shown.is_successful,
-        cause=shown.cause,
-        remedy=shown.remedy,
-        created_at=shown.created_at,
-    )
+def _key_state(shown: RegistrationKey, now: datetime) -> KeyState:
+    if shown.revoked_at is not None:
+        return KeyState.REVOKED
+    if shown.used_at is not None:
+        return KeyState.USED
+    return KeyState.EXPIRED if now >= shown.expires_at else KeyState.UNUSED
 
 
-def job(shown: Job, done: Progress | None) -> models.JobAnswer:
-    """Return a job."""
-    return models.JobAnswer(
-        id=shown.id,
-        kind=shown.kind,
-        subject=shown.subject,
-        state=shown.state,
-        tasks=[
-            models.TaskAnswer(name=task.name, state=task.state, detail=task.detail)
-            for task in shown.tasks
-        ],
-        cause=shown.cause,
-        remedy=shown.remedy,
-        created_at=shown.created_at,
-        finished_at=shown.finished_at,
-        progress=progress(done),
-    )
-
-
-def progress(shown: Progress | None) -> models.ProgressAnswer | None:
-    """Return how far something is."""
-    if shown is None:
-        return None
-    return models.ProgressAnswer(
-        done_bytes=shown.done_bytes, total_bytes=shown.total_bytes, rate=shown.rate
-    )
-
-
-def _newest(shown: RecoveryPoint | None) -> models.NewestPoint | None:
-    if shown is None:
-        return None
-    return models.NewestPoint(sequence=shown.sequence, capture_started_at=shown.capture_started_at)
+def _connection_state(status: HostStatus) -> ConnectionState:
+    match status.host.state:
+        case HostState.QUARANTINED:
+            return ConnectionState.QUARANTINED
+        case HostState.REVOKED:
+            return ConnectionState.REVOKED
+        case HostState.RETIRED:
+            return ConnectionState.RETIRED
+        case HostState.ACTIVE:
+            is_there = status.is_connected
+            return ConnectionState.CONNECTED if is_there else ConnectionState.DISCONNECTED

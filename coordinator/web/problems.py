@@ -37,6 +37,7 @@ _HTTP_CODES = {
         "See the methods of this path: docs/rest.md.",
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body-too-large", "Send at most 64 KiB."),
+    HTTPStatus.REQUEST_TIMEOUT: ("body-too-slow", "Send the whole body at once."),
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -44,7 +45,21 @@ log = structlog.get_logger()
 
 
 class BadRequestError(Exception):
-    """The body of a request is not JSON."""
+    """A request that cannot be read."""
+
+    def __init__(self, code: str, cause: str, remedy: str) -> None:
+        super().__init__(cause)
+        self.code = code
+        self.cause = cause
+        self.remedy = remedy
+
+
+class QueryError(Exception):
+    """The query parameters of a request are not those of its path."""
+
+    def __init__(self, error: ValidationError) -> None:
+        super().__init__(f"{error}")
+        self.error = error
 
 
 @web.middleware
@@ -52,27 +67,29 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Answer every error as a problem."""
     try:
         return await handler(request)
-    except (DomainError, StoreError) as error:
-        return _respond(_domain_problem(error))
-    except ValidationError as error:
-        return _respond(_validation_problem(error))
-    except BadRequestError as error:
-        return _respond(
-            _problem(HTTPStatus.BAD_REQUEST, "not-json", f"{error}", "Send a JSON object.")
-        )
-    except web.HTTPException as error:
-        return _respond(_http_problem(error))
-    except Exception:
-        # The root of a request: whatever it is, this request fails loudly and the others go on.
-        log.exception("request failed", method=request.method, path=request.path)
-        return _respond(
-            _problem(
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-                "internal-error",
-                "The vault failed.",
-                "Look at the coordinator's log.",
-            )
-        )
+    except Exception as error:
+        problem = _told(error)
+        if problem is None:
+            log.exception("request failed", method=request.method, path=request.path)
+            problem = _INTERNAL
+        return _respond(problem)
+
+
+def _told(error: Exception) -> Problem | None:
+    """Return what is said of an error, None for one that nobody expected."""
+    match error:
+        case DomainError() | StoreError():
+            return _domain_problem(error)
+        case ValidationError():
+            return _validation_problem(error)
+        case QueryError():
+            return _validation_problem(error.error, "?")
+        case BadRequestError():
+            return _problem(HTTPStatus.BAD_REQUEST, error.code, error.cause, error.remedy)
+        case web.HTTPException():
+            return _http_problem(error)
+        case _:
+            return None
 
 
 def _respond(problem: Problem) -> web.Response:
@@ -87,9 +104,9 @@ def _domain_problem(error: DomainError | StoreError) -> Problem:
     return _problem(_STATUSES[type(error)], error.code, error.cause, error.remedy, errors)
 
 
-def _validation_problem(error: ValidationError) -> Problem:
+def _validation_problem(error: ValidationError, mark: str = "/") -> Problem:
     errors = [
-        FieldProblem(pointer=_pointer(item["loc"]), detail=item["msg"])
+        FieldProblem(pointer=_pointer(item["loc"], mark), detail=item["msg"])
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     named = ", ".join(sorted({item.pointer for item in errors}))
@@ -126,5 +143,13 @@ def _problem(
     )
 
 
-def _pointer(location: Sequence[Any]) -> str:
-    return "".join(f"/{part}" for part in location) or "/"
+def _pointer(location: Sequence[Any], mark: str) -> str:
+    return "".join(f"{mark}{part}" for part in location) or mark
+
+
+_INTERNAL = _problem(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "internal-error",
+    "The vault failed.",
+    "Look at the coordinator's log.",
+)

@@ -1,14 +1,21 @@
-"""Resources of protections: their points, test failovers and jobs."""
+"""Resources of protections: their points and test failovers."""
 
-from aiohttp import web
+from http import HTTPStatus
 
-from coordinator.domain.jobs import Job
 from coordinator.orchestration.protections import enable_protection
 from coordinator.orchestration.rehearsals import clean_up_rehearsal, start_rehearsal
-from coordinator.orchestration.status import job_progress, protection_status, protection_statuses
+from coordinator.orchestration.status import job_progress, protection_statuses
 from coordinator.orchestration.vault import Vault
-from coordinator.web import models, presentation
-from coordinator.web.bodies import accepted, answer, read_body
+from coordinator.web import protection_presentation as presentation
+from coordinator.web.models import Listing, ListQuery, NoQuery, listing
+from coordinator.web.protection_answers import (
+    JobAnswer,
+    PointAnswer,
+    ProtectionAnswer,
+    TestFailoverAnswer,
+)
+from coordinator.web.requests import CleanUpRequest, ProtectionRequest, TestFailoverRequest
+from coordinator.web.table import CONTRIBUTORS, OPERATORS, Call, Route, changing, reading
 
 
 class ProtectionHandlers:
@@ -17,72 +24,128 @@ class ProtectionHandlers:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    async def list_protections(self, _request: web.Request) -> web.Response:
-        """`GET /protections`."""
+    def rows(self) -> tuple[Route, ...]:
+        """Return the rows of these resources."""
+        return (
+            reading(
+                "/protections",
+                self.list_protections,
+                "List protections",
+                ListQuery,
+                Listing[ProtectionAnswer],
+            ),
+            changing(
+                "/protections",
+                self.enable_protection,
+                "Begin to protect a machine",
+                ProtectionRequest,
+                JobAnswer,
+                roles=CONTRIBUTORS,
+                status=HTTPStatus.ACCEPTED,
+            ),
+            reading(
+                "/protections/{name}",
+                self.get_protection,
+                "A protection",
+                NoQuery,
+                ProtectionAnswer,
+            ),
+            reading(
+                "/protections/{name}/points",
+                self.list_points,
+                "List the recovery points of a protection, newest first",
+                ListQuery,
+                Listing[PointAnswer],
+            ),
+            changing(
+                "/protections/{name}/test-failovers",
+                self.start_test_failover,
+                "Begin a test failover",
+                TestFailoverRequest,
+                JobAnswer,
+                roles=OPERATORS,
+                status=HTTPStatus.ACCEPTED,
+            ),
+            changing(
+                "/protections/{name}/test-failovers/clean-up",
+                self.clean_up_test_failover,
+                "Begin to remove everything of a test failover",
+                CleanUpRequest,
+                JobAnswer,
+                roles=OPERATORS,
+                status=HTTPStatus.ACCEPTED,
+            ),
+            reading(
+                "/test-failovers",
+                self.list_test_failovers,
+                "List test failovers, newest first",
+                ListQuery,
+                Listing[TestFailoverAnswer],
+            ),
+            reading(
+                "/test-failovers/{id}",
+                self.get_test_failover,
+                "A test failover",
+                NoQuery,
+                TestFailoverAnswer,
+            ),
+        )
+
+    async def list_protections(self, _call: Call, query: ListQuery) -> Listing[ProtectionAnswer]:
+        """Return protections by the names of their machines."""
         async with self._vault.store.read() as records:
-            found = await protection_statuses(self._vault, records)
-        return answer(models.ItemList(items=[presentation.protection(item) for item in found]))
+            page = await records.protections.page(query.cursor, query.limit)
+            found = await protection_statuses(self._vault, records, page.items)
+        return listing(page, map(presentation.protection, found))
 
-    async def enable(self, request: web.Request) -> web.Response:
-        """`POST /protections`."""
-        body = await read_body(request, models.ProtectionRequest)
-        job = await enable_protection(self._vault, body.machine, body.target_host, body.policy)
-        return accepted(self._job(job))
-
-    async def get_protection(self, request: web.Request) -> web.Response:
-        """`GET /protections/{name}`."""
-        async with self._vault.store.read() as records:
-            status = await protection_status(self._vault, records, request.match_info["name"])
-        return answer(presentation.protection(status))
-
-    async def list_points(self, request: web.Request) -> web.Response:
-        """`GET /protections/{name}/points`."""
-        async with self._vault.store.read() as records:
-            protection = await records.protections.get(request.match_info["name"])
-            found = await records.points.listed(protection)
-        return answer(models.ItemList(items=[presentation.point(point) for point in found]))
-
-    async def start_test_failover(self, request: web.Request) -> web.Response:
-        """`POST /protections/{name}/test-failovers`."""
-        body = await read_body(request, models.TestFailoverRequest)
-        sequence = None if body.point == "latest" else body.point
-        job = await start_rehearsal(self._vault, request.match_info["name"], sequence)
-        return accepted(self._job(job))
-
-    async def clean_up_test_failover(self, request: web.Request) -> web.Response:
-        """`POST /protections/{name}/test-failovers/clean-up`."""
-        body = await read_body(request, models.CleanUpRequest)
-        job = await clean_up_rehearsal(self._vault, request.match_info["name"], body.notes)
-        return accepted(self._job(job))
-
-    async def list_test_failovers(self, _request: web.Request) -> web.Response:
-        """`GET /test-failovers`, newest first."""
-        async with self._vault.store.read() as records:
-            found = await records.recent_rehearsals()
-            names = {item.id: item.machine_name for item in await records.protections.all()}
-        items = [
-            presentation.rehearsal(rehearsal, names[rehearsal.protection_id]) for rehearsal in found
-        ]
-        return answer(models.ItemList(items=items))
-
-    async def get_test_failover(self, request: web.Request) -> web.Response:
-        """`GET /test-failovers/{id}`."""
-        async with self._vault.store.read() as records:
-            rehearsal = await records.rehearsals.get(request.match_info["id"])
-            protection = await records.protections.get(rehearsal.protection_id)
-        return answer(presentation.rehearsal(rehearsal, protection.machine_name))
-
-    async def list_jobs(self, _request: web.Request) -> web.Response:
-        """`GET /jobs`, newest first."""
-        async with self._vault.store.read() as records:
-            found = await records.recent_jobs()
-        return answer(models.ItemList(items=[self._job(job) for job in found]))
-
-    async def get_job(self, request: web.Request) -> web.Response:
-        """`GET /jobs/{id}`."""
-        async with self._vault.store.read() as records:
-            job = await records.jobs.get(request.match_info["id"])
-        return answer(self._job(job))
-
-    def _job(self, job: Job) -> models.JobAnswer:
+    async def enable_protection(self, call: Call, body: ProtectionRequest) -> JobAnswer:
+        """Begin to protect a machine."""
+        job = await enable_protection(
+            self._vault, call.command, body.machine, body.target_host, body.policy
+        )
         return presentation.job(job, job_progress(self._vault, job))
+
+    async def get_protection(self, call: Call, _query: NoQuery) -> ProtectionAnswer:
+        """Return one protection."""
+        async with self._vault.store.read() as records:
+            protection = await records.protections.get(call.path["name"])
+            (status,) = await protection_statuses(self._vault, records, (protection,))
+        return presentation.protection(status)
+
+    async def list_points(self, call: Call, query: ListQuery) -> Listing[PointAnswer]:
+        """Return the points of a protection, newest first."""
+        async with self._vault.store.read() as records:
+            protection = await records.protections.get(call.path["name"])
+            page = await records.points.page(protection, query.cursor, query.limit)
+        return listing(page, map(presentation.point, page.items))
+
+    async def start_test_failover(self, call: Call, body: TestFailoverRequest) -> JobAnswer:
+        """Begin a test failover."""
+        sequence = None if body.point == "latest" else body.point
+        job = await start_rehearsal(self._vault, call.command, call.path["name"], sequence)
+        return presentation.job(job, job_progress(self._vault, job))
+
+    async def clean_up_test_failover(self, call: Call, body: CleanUpRequest) -> JobAnswer:
+        """Begin to remove a test failover."""
+        job = await clean_up_rehearsal(self._vault, call.command, call.path["name"], body.notes)
+        return presentation.job(job, job_progress(self._vault, job))
+
+    async def list_test_failovers(
+        self, _call: Call, query: ListQuery
+    ) -> Listing[TestFailoverAnswer]:
+        """Return test failovers, newest first."""
+        async with self._vault.store.read() as records:
+            page = await records.rehearsals.page(query.cursor, query.limit)
+            names = {item.id: item.machine_name for item in await records.protections.all()}
+        items = (
+            presentation.rehearsal(rehearsal, names[rehearsal.protection_id])
+            for rehearsal in page.items
+        )
+        return listing(page, items)
+
+    async def get_test_failover(self, call: Call, _query: NoQuery) -> TestFailoverAnswer:
+        """Return one test failover."""
+        async with self._vault.store.read() as records:
+            rehearsal = await records.rehearsals.get(call.path["id"])
+            protection = await records.protections.get(rehearsal.protection_id)
+        return presentation.rehearsal(rehearsal, protection.machine_name)

@@ -1,66 +1,47 @@
 """Every route, with the roles that may use it. What has no row does not exist."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-
 from aiohttp import web
 
 from coordinator.orchestration.vault import Vault
-from coordinator.web.access import guarded
 from coordinator.web.catalogue import CatalogueHandlers
+from coordinator.web.dispatch import dispatched
+from coordinator.web.history import HistoryHandlers
+from coordinator.web.hosts import HostHandlers
+from coordinator.web.jobs import JobHandlers
+from coordinator.web.openapi import OpenApi
+from coordinator.web.operators import OperatorHandlers
 from coordinator.web.problems import problems
 from coordinator.web.protections import ProtectionHandlers
-from replikera.identity import Role
+from coordinator.web.responses import harden
+from coordinator.web.sites import SiteHandlers
+from coordinator.web.table import Route
+from coordinator.web.vaults import VaultHandlers
 
-PREFIX = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
-OPERATORS = frozenset({Role.OPERATOR})
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One method of one path."""
-
-    method: str
-    path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    roles: frozenset[Role]
 
 
 def routes(vault: Vault) -> tuple[Route, ...]:
-    """Return all routes."""
-    shelf, guard = CatalogueHandlers(vault), ProtectionHandlers(vault)
+    """Return all rows."""
+    document = OpenApi()
     table = (
-        ("GET", "/vault", shelf.get_vault),
-        ("GET", "/status", shelf.get_status),
-        ("POST", "/host-invitations", shelf.invite_host),
-        ("GET", "/hosts", shelf.list_hosts),
-        ("GET", "/machines", shelf.list_machines),
-        ("GET", "/networks", shelf.list_networks),
-        ("GET", "/policies", shelf.list_policies),
-        ("POST", "/policies", shelf.create_policy),
-        ("GET", "/network-mappings", shelf.list_mappings),
-        ("POST", "/network-mappings", shelf.create_mapping),
-        ("GET", "/protections", guard.list_protections),
-        ("POST", "/protections", guard.enable),
-        ("GET", "/protections/{name}", guard.get_protection),
-        ("GET", "/protections/{name}/points", guard.list_points),
-        ("POST", "/protections/{name}/test-failovers", guard.start_test_failover),
-        ("POST", "/protections/{name}/test-failovers/clean-up", guard.clean_up_test_failover),
-        ("GET", "/test-failovers", guard.list_test_failovers),
-        ("GET", "/test-failovers/{id}", guard.get_test_failover),
-        ("GET", "/jobs", guard.list_jobs),
-        ("GET", "/jobs/{id}", guard.get_job),
+        *VaultHandlers(vault).rows(),
+        *document.rows(),
+        *OperatorHandlers(vault).rows(),
+        *SiteHandlers(vault).rows(),
+        *HostHandlers(vault).rows(),
+        *CatalogueHandlers(vault).rows(),
+        *ProtectionHandlers(vault).rows(),
+        *JobHandlers(vault).rows(),
+        *HistoryHandlers(vault).rows(),
     )
-    return tuple(
-        Route(method, PREFIX + path, handler, OPERATORS) for method, path, handler in table
-    )
+    document.describe(table)
+    return table
 
 
 def application(vault: Vault) -> web.Application:
-    """Return the application with every route behind its roles."""
+    """Return the application with every row behind its roles."""
     app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
+    app.on_response_prepare.append(harden)
     for route in routes(vault):
-        handler = guarded(vault.record.id, route.roles, route.handler)
-        app.router.add_route(route.method, route.path, handler)
+        app.router.add_route(route.method, route.path, dispatched(vault, route))
     return app

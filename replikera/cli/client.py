@@ -1,23 +1,31 @@
 """Requests to the vault's REST API over mutual TLS."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self
-from urllib.parse import quote
+from typing import Self, TypeAlias
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from yarl import URL
 
-from replikera.cli.errors import AnswerError, AuthenticationError, CommandError, UnreachableError
+from replikera.cli.broken_connections import hung_up, told
+from replikera.cli.errors import AnswerError
+from replikera.cli.invocation import Ports
 from replikera.cli.problems import error_of, parse_answer
 from replikera.cli.profile import Profile
+from replikera.cli.repeating import until_answered
 from replikera.tls import client_tls
 
 API_PREFIX = "/api/v1"
 REQUEST_TIMEOUT_S = 30.0
-_CONNECT_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""A month of points every 5 seconds is 520,000; at 120 bytes each they are 60 MiB."""
+"""A page has at most 1,000 items, a status every protection: 100,000 of 600 bytes are 60 MiB."""
+
+_CONNECT_TIMEOUT_S = 10.0
+_KEY_HEADER = "Idempotency-Key"
+
+Query: TypeAlias = Mapping[str, str | int | None]
 
 
 class VaultClient:
@@ -26,21 +34,21 @@ class VaultClient:
     def __init__(
         self,
         profile: Profile,
+        ports: Ports,
         *,
         request_timeout: float = REQUEST_TIMEOUT_S,
         answer_limit: int = MAX_ANSWER_BYTES,
     ) -> None:
         self._profile = profile
+        self._ports = ports
         self._answer_limit = answer_limit
         self._tls = client_tls(profile.credentials)
-        self._timeout = aiohttp.ClientTimeout(
-            total=request_timeout, sock_connect=min(_CONNECT_TIMEOUT_S, request_timeout)
-        )
+        self._patience_s = request_timeout
+        self._timeout = self._timeouts(total=request_timeout)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=1),
-            timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "application/json"},
         )
@@ -54,44 +62,81 @@ class VaultClient:
     ) -> None:
         await self._session.close()
 
-    async def get(self, *path: str) -> dict[str, object]:
+    @property
+    def profile(self) -> Profile:
+        """Return the profile that this client shows."""
+        return self._profile
+
+    async def get(self, *path: str, query: Query | None = None) -> dict[str, object]:
         """Return the object at a path, given by its segments. Raises `CommandError`."""
-        return await self._request("GET", path, None)
+        return parse_answer(await self._read("GET", self._url(path, query or {})))
 
-    async def post(self, *path: str, body: Mapping[str, object]) -> dict[str, object]:
-        """Send an object to a path and return the answer. Raises `CommandError`."""
-        return await self._request("POST", path, body)
-
-    async def _request(
-        self, method: str, path: tuple[str, ...], body: Mapping[str, object] | None
+    async def post(
+        self, *path: str, body: Mapping[str, object], key: str | None = None
     ) -> dict[str, object]:
-        address = self._profile.api_address
-        try:
-            async with self._session.request(
-                method,
-                self._url(path),
-                json=body,
-                server_hostname=self._profile.vault_dns_name,
-                allow_redirects=False,
+        """Send an object to a path and return the answer. Raises `CommandError`.
+
+        Where the answer is lost the request is repeated under the same idempotency key, `key` or a new one: the
+        vault acts on it once.
+        """
+        url = self._url(path, {})
+        headers = {_KEY_HEADER: key or self._ports.randomness.uuid()}
+        answer = await until_answered(
+            self._ports.clock, lambda: self._read("POST", url, body, headers)
+        )
+        return parse_answer(answer)
+
+    async def download(self, *path: str, sink: Callable[[bytes], None]) -> None:
+        """Give the bytes at a path to `sink`, all of them unless this raises. Raises `CommandError`."""
+        # As long as it takes while bytes come.
+        timeout = self._timeouts(sock_read=self._patience_s)
+        with told(self._profile, self._patience_s):
+            async with self._answer("GET", self._url(path, {}), timeout=timeout) as response:
+                done = 0
+                async for chunk in response.content.iter_any():
+                    sink(chunk)
+                    done += len(chunk)
+                if done != response.content_length:
+                    raise hung_up(self._profile, "the answer is not whole")
+
+    async def _read(
+        self,
+        method: str,
+        url: URL,
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        with told(self._profile, self._patience_s):
+            async with self._answer(
+                method, url, json=body, headers=headers, timeout=self._timeout
             ) as response:
-                data = await self._read(response)
-                if 200 <= response.status < 300:
-                    return parse_answer(data)
+                return await self._whole(response)
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        url: URL,
+        *,
+        timeout: aiohttp.ClientTimeout,
+        json: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with self._session.request(
+            method,
+            url,
+            json=json,
+            headers=headers,
+            timeout=timeout,
+            server_hostname=self._profile.vault_dns_name,
+            allow_redirects=False,
+        ) as response:
+            if not 200 <= response.status < 300:
+                data = await self._whole(response)
                 raise error_of(response.status, response.content_type, data)
-        except TimeoutError as error:
-            raise UnreachableError(
-                "vault-silent",
-                f"The vault at {address} did not answer within {self._timeout.total:g} seconds",
-                "Check the network, and the coordinator's log",
-            ) from error
-        except aiohttp.ClientError as error:
-            raise self._connection_error(error) from error
+            yield response
 
-    def _url(self, path: tuple[str, ...]) -> URL:
-        segments = "/".join(quote(segment, safe="") for segment in path)
-        return URL(f"https://{self._profile.api_address}{API_PREFIX}/{segments}", encoded=True)
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
         data = bytearray()
         async for chunk in response.content.iter_any():
             data += chunk
@@ -103,31 +148,17 @@ class VaultClient:
                 )
         return bytes(data)
 
-    def _connection_error(self, error: Exception) -> CommandError:
-        address = self._profile.api_address
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return AuthenticationError(
-                "vault-not-trusted",
-                f"What answers at {address} did not prove to be vault {self._profile.vault_id}",
-                "Check api_address in the profile; if the vault was made anew, use the profile of the "
-                "new one",
-            )
-        if not isinstance(error, aiohttp.ClientConnectorError):
-            return UnreachableError(
-                "vault-hung-up",
-                f"The vault at {address} ended the connection without an answer: {_reason(error)}",
-                "It may be restarting: try again. If that does not help, the coordinator's log says "
-                f"whether it refuses the certificate in {self._profile.folder}",
-            )
-        return UnreachableError(
-            "vault-unreachable",
-            f"No vault answers at {address}: {_reason(error)}",
-            "Check that the coordinator runs, and api_address in "
-            f"{self._profile.folder / 'profile.json'}",
+    def _timeouts(
+        self, *, total: float | None = None, sock_read: float | None = None
+    ) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(
+            total=total,
+            sock_read=sock_read,
+            sock_connect=min(_CONNECT_TIMEOUT_S, self._patience_s),
         )
 
-
-def _reason(error: Exception) -> str:
-    cause = getattr(error, "os_error", None)
-    text = getattr(cause, "strerror", None) or str(error)
-    return text or type(error).__name__
+    def _url(self, path: tuple[str, ...], query: Query) -> URL:
+        segments = "/".join(quote(segment, safe="") for segment in path)
+        given = {name: value for name, value in query.items() if value is not None}
+        address = f"https://{self._profile.api_address}{API_PREFIX}/{segments}"
+        return URL(f"{address}?{urlencode(given)}" if given else address, encoded=True)

@@ -5,15 +5,18 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The program's exit codes; part of its contract with scripts."""
+    """The program's exit codes; part of its contract with scripts, and written down in docs/operations.md."""
 
     FAILED = 1
     USAGE = 2
-    TIMED_OUT = 3
+    NOT_DONE = 3
+    """Declined, not confirmed, cancelled, or not waited for any longer."""
+
     AUTHENTICATION = 4
     JOB_FAILED = 5
     NOT_FOUND = 6
     CONFLICT = 7
+    PENDING = 8
     INTERRUPTED = 130
 
 
@@ -48,6 +51,10 @@ class CommandError(Exception):
 
 class UnreachableError(CommandError):
     """No vault answers at the profile's address, or it cannot for the moment."""
+
+
+class AnswerLostError(UnreachableError):
+    """The connection broke after the request may have reached the vault: it was done, or not."""
 
 
 class AnswerError(CommandError):
@@ -88,7 +95,19 @@ class JobFailedError(CommandError):
     exit_code = ExitCode.JOB_FAILED
 
 
+class JobCancelledError(CommandError):
+    """The job was cancelled before it was done."""
+
+    exit_code = ExitCode.NOT_DONE
+
+
 class WaitTimedOutError(CommandError):
     """The job still ran when the time to wait was over."""
 
-    exit_code = ExitCode.TIMED_OUT
+    exit_code = ExitCode.NOT_DONE
+
+
+class DeclinedError(CommandError):
+    """Nobody confirmed what cannot be taken back."""
+
+    exit_code = ExitCode.NOT_DONE

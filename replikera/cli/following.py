@@ -8,7 +8,12 @@ import typer
 from replikera.cli.arguments import Duration
 from replikera.cli.client import VaultClient
 from replikera.cli.connection import ports_of, request
-from replikera.cli.errors import JobFailedError, UnreachableError, WaitTimedOutError
+from replikera.cli.errors import (
+    JobCancelledError,
+    JobFailedError,
+    UnreachableError,
+    WaitTimedOutError,
+)
 from replikera.cli.output import Output, output_of
 from replikera.cli.progress import JobDisplay, choose_display
 from replikera.cli.records import Record, required_text
@@ -16,6 +21,7 @@ from replikera.cli.wording import duration, plain, printable
 from replikera.ports.clock import Clock
 
 POLL_S = 0.5
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
 OUTAGE_S = 60.0
 """How long the vault may be away while a job is followed: jobs survive its restart."""
 
@@ -29,7 +35,7 @@ class Patience:
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.is_waiting:
-            raise typer.BadParameter("--wait-timeout needs --wait.")
+            raise typer.BadParameter("--timeout needs --wait.")
 
 
 def start_job(
@@ -55,17 +61,22 @@ def watch_job(context: typer.Context, job_id: str, timeout: Duration | None) -> 
     return request(context, operation)
 
 
-def raise_if_failed(job: Record) -> None:
-    """Raise `JobFailedError` with the job's own cause and remedy, if it failed."""
-    if job.get("state") != "failed":
-        return
+def raise_unless_done(job: Record) -> None:
+    """Raise `JobFailedError` with the job's own cause and remedy if it failed, `JobCancelledError` if cancelled."""
     job_id = printable(str(job.get("id")))
-    raise JobFailedError(
-        "job-failed",
-        f"Job {job_id} ({plain(job.get('kind'))} {plain(job.get('subject'))}) failed: "
-        f"{plain(job.get('cause'))}",
-        str(job.get("remedy") or f"See its tasks with `replikera job show {job_id}`"),
-    )
+    name = f"Job {job_id} ({plain(job.get('kind'))} {plain(job.get('subject'))})"
+    if job.get("state") == "failed":
+        raise JobFailedError(
+            "job-failed",
+            f"{name} failed: {plain(job.get('cause'))}",
+            str(job.get("remedy") or f"See its tasks with `replikera job show {job_id}`"),
+        )
+    if job.get("state") == "cancelled":
+        raise JobCancelledError(
+            "job-cancelled",
+            f"{name} was cancelled before anything of it was done",
+            "Start it again if it is still wanted",
+        )
 
 
 async def _follow(
@@ -96,7 +107,7 @@ class Follower:
         started = self._clock.monotonic()
         self._display.show(job)
         try:
-            while required_text(job, "state", f"job {job_id}") not in {"succeeded", "failed"}:
+            while required_text(job, "state", f"job {job_id}") not in ENDED:
                 if timeout is not None and self._clock.monotonic() - started >= timeout:
                     raise _timed_out(job_id, timeout)
                 await self._clock.sleep(POLL_S)

@@ -3,7 +3,7 @@
 import typer
 from rich.console import Group, RenderableType
 
-from replikera.cli.following import raise_if_failed
+from replikera.cli.following import raise_unless_done
 from replikera.cli.output import output_of, properties, table
 from replikera.cli.progress import figures
 from replikera.cli.records import Record, records
@@ -20,6 +20,8 @@ def render_job(job: Record) -> RenderableType:
         ("created", instant(job.get("created_at"))),
         ("finished", _finished(job)),
     ]
+    if job.get("cancel_requested_at"):
+        pairs.append(("cancel asked", instant(job.get("cancel_requested_at"))))
     progress = figures(job)
     if progress:
         pairs.append(("progress", progress))
@@ -32,10 +34,10 @@ def render_job(job: Record) -> RenderableType:
 
 
 def present_job(context: typer.Context, job: Record, *, next_command: str) -> None:
-    """Write a job; hint at `next_command` when it succeeded. Raises `JobFailedError` when it failed."""
+    """Write a job; hint at `next_command` when it succeeded. Raises what `raise_unless_done` does."""
     output = output_of(context)
     output.answer(job, lambda: render_job(job))
-    raise_if_failed(job)
+    raise_unless_done(job)
     if job.get("state") == "succeeded":
         output.next(next_command)
     else:

@@ -1,7 +1,7 @@
 """What every command has beside its own arguments: the global options, and failures that become exit codes."""
 
 import functools
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperCommand
 from typing_extensions import override
 
+from replikera.cli.arguments import DEFAULT_INTERVAL, fill_in_interval, parse_interval
+from replikera.cli.documents import dump
 from replikera.cli.errors import CommandError, ExitCode
 from replikera.cli.invocation import Invocation, OutputFormat, invocation_of
 from replikera.cli.wording import printable
@@ -24,6 +26,14 @@ def _set_profile(context: typer.Context, value: Path | None) -> None:
         invocation_of(context).profile_folder = value
 
 
+def _set_interval(context: typer.Context, value: int | None) -> None:
+    invocation_of(context).watch_seconds = value
+
+
+def _set_limit(context: typer.Context, value: int | None) -> None:
+    invocation_of(context).limit = value
+
+
 OutputOption = Annotated[
     OutputFormat | None,
     typer.Option(
@@ -31,7 +41,7 @@ OutputOption = Annotated[
         "-o",
         callback=_set_format,
         expose_value=False,
-        help="table for people, json for programs.",
+        help="table for people, json or yaml for programs.",
     ),
 ]
 ProfileOption = Annotated[
@@ -44,6 +54,28 @@ ProfileOption = Annotated[
         help="Folder with the operator's certificate and profile.json (also REPLIKERA_PROFILE).",
     ),
 ]
+_WatchOption = Annotated[
+    int | None,
+    typer.Option(
+        "--watch",
+        metavar="[SECONDS]",
+        parser=parse_interval,
+        callback=_set_interval,
+        expose_value=False,
+        help=f"Look again and again, every {DEFAULT_INTERVAL} seconds unless told, until Ctrl-C.",
+    ),
+]
+_LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        callback=_set_limit,
+        expose_value=False,
+        help="Show no more than this many; all unless given.",
+    ),
+]
 
 
 class Leaf(TyperCommand):
@@ -51,7 +83,10 @@ class Leaf(TyperCommand):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - Typer's own, passed through
         super().__init__(*arguments, **settings)
-        self.params.extend(_global_options())
+        self.params.extend(self._more_options())
+
+    def _more_options(self) -> Sequence[Any]:
+        return _global_options()
 
     @override
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override] # Typer's base class is private to it
@@ -62,6 +97,35 @@ class Leaf(TyperCommand):
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interruption:
             raise typer.Exit(ExitCode.INTERRUPTED) from interruption
+
+
+class Founding(Leaf):
+    """A command with a `--profile` of its own for a new profile; the one it works with is named before the noun."""
+
+    @override
+    def _more_options(self) -> Sequence[Any]:
+        return tuple(option for option in super()._more_options() if "--profile" not in option.opts)
+
+
+class Viewing(Leaf):
+    """A command that shows something and changes nothing: with `--watch` again and again."""
+
+    @override
+    def _more_options(self) -> Sequence[Any]:
+        return (*_watch_option(), *super()._more_options())
+
+    @override
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override] # as above
+        parsed: list[str] = super().parse_args(ctx, fill_in_interval(args))
+        return parsed
+
+
+class Listing(Viewing):
+    """A command that shows a list."""
+
+    @override
+    def _more_options(self) -> Sequence[Any]:
+        return (*_limit_option(), *super()._more_options())
 
 
 @functools.cache
@@ -75,10 +139,32 @@ def _global_options() -> tuple[Any, ...]:
     return tuple(typer.main.get_command(template).params)
 
 
+@functools.cache
+def _watch_option() -> tuple[Any, ...]:
+    template = typer.Typer(add_completion=False)
+
+    @template.command()
+    def command(_watch: _WatchOption = None) -> None:
+        pass
+
+    return tuple(typer.main.get_command(template).params)
+
+
+@functools.cache
+def _limit_option() -> tuple[Any, ...]:
+    template = typer.Typer(add_completion=False)
+
+    @template.command()
+    def command(_limit: _LimitOption = None) -> None:
+        pass
+
+    return tuple(typer.main.get_command(template).params)
+
+
 def report_failure(invocation: Invocation, error: CommandError) -> None:
     """Write a failure to standard error: a problem document for programs, cause and remedy for people."""
-    if invocation.output_format is OutputFormat.JSON:
-        typer.echo(json.dumps(error.problem(), indent=2), err=True)
+    if invocation.output_format.is_for_programs:
+        typer.echo(dump(error.problem(), invocation.output_format), err=True)
         return
     typer.echo(f"error: {_sentence(error.cause)}", err=True)
     for detail in _details(error):

@@ -11,8 +11,11 @@ from replikera.cli.leaf import OutputOption
 
 _NOUNS = {
     "status": "Is anything at risk, and what to do about it.",
-    "vault": "The vault this profile belongs to.",
-    "host": "Hypervisor hosts: invite and list them.",
+    "vault": "The vault: see it, back it up, bring it back.",
+    "site": "Sites: where hosts are.",
+    "cloud": "Clouds: groups of hosts at a site.",
+    "host": "Hypervisor hosts: invite, list, trust them no more.",
+    "key": "Registration keys that hosts join with.",
     "vm": "Virtual machines that the hosts report.",
     "network": "Networks that the hosts report.",
     "policy": "How often to copy, and how long to keep recovery points.",
@@ -20,7 +23,10 @@ _NOUNS = {
     "protection": "Virtual machines replicated to another host.",
     "point": "Recovery points of a protected virtual machine.",
     "test-failover": "Recover a machine beside the running one.",
-    "job": "Long work of the vault: see it, follow it.",
+    "job": "Long work of the vault: see it, follow it, cancel it.",
+    "event": "What happened in this vault.",
+    "audit": "Who did what, and whether the record of it is whole.",
+    "operator": "Operators: who may ask this vault, and what for.",
     "disk": "VHDX files here: show, check, export, create.",
     "lab": "Two sites on this machine, to try everything.",
 }

@@ -1,10 +1,9 @@
 """Where output goes: answers to standard output, everything else to standard error.
 
-With `-o json` standard output holds one JSON document, and standard error nothing but the problem document of a
-failure (and, on a terminal, a progress bar).
+With `-o json` and `-o yaml` standard output holds one document, with `--watch` one a look, and standard error nothing
+but the problem document of a failure (and, on a terminal, a progress bar).
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 
@@ -13,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from replikera.cli.documents import dump
 from replikera.cli.invocation import OutputFormat, invocation_of
 from replikera.cli.wording import plain
 
@@ -24,50 +24,79 @@ _STYLES = {
     "connected": "green",
     "protected": "green",
     "succeeded": "green",
+    "serving": "green",
+    "active": "green",
     "warning": "yellow",
+    "reconciling": "yellow",
     "critical": "bold red",
     "failed": "bold red",
     "disconnected": "bold red",
+    "quarantined": "bold red",
     "resync-required": "bold red",
+    "revoked": "dim",
+    "retired": "dim",
     "unknown": "dim",
 }
 
 
 class Output:
-    """The two streams of one command."""
+    """The two streams of one command; `is_watching` says that more than one answer comes."""
 
-    def __init__(self, output_format: OutputFormat) -> None:
-        self._is_json = output_format is OutputFormat.JSON
+    def __init__(self, output_format: OutputFormat, *, is_watching: bool = False) -> None:
+        self._format = output_format
+        self._is_watching = is_watching
 
     @property
-    def is_json(self) -> bool:
+    def is_for_programs(self) -> bool:
         """Tell whether a program reads standard output."""
-        return self._is_json
+        return self._format.is_for_programs
+
+    def begin_look(self, *, is_first: bool) -> None:
+        """Make room for another answer: on a terminal in the place of the one before."""
+        if self.is_for_programs:
+            return
+        console = console_on_stdout()
+        if console.is_terminal:
+            console.clear()
+        elif not is_first:
+            typer.echo("")
 
     def answer(self, document: object, render: Callable[[], RenderableType]) -> None:
         """Write what was asked for: the document as it is, or what `render` makes of it for people."""
-        if self._is_json:
-            typer.echo(json.dumps(document, indent=2))
+        if self.is_for_programs:
+            self._document(document)
         else:
             console_on_stdout().print(render())
 
     def line(self, document: object, text: str) -> None:
         """Write the document, or one line that can be piped as it is."""
-        typer.echo(json.dumps(document, indent=2) if self._is_json else text)
+        if self.is_for_programs:
+            self._document(document)
+        else:
+            typer.echo(text)
 
     def message(self, text: str) -> None:
         """Tell a person something."""
-        if not self._is_json:
+        if not self.is_for_programs:
             typer.echo(text, err=True)
 
+    def warning(self, text: str) -> None:
+        """Tell a person what is not well, but hinders nothing now."""
+        self.message(f"warning: {text}")
+
     def next(self, command: str) -> None:
-        """Tell a person what to do next."""
-        self.message(f"next: {command}")
+        """Tell a person what to do next; one who watches is busy."""
+        if not self._is_watching:
+            self.message(f"next: {command}")
+
+    def _document(self, document: object) -> None:
+        typer.echo(dump(document, self._format, is_one_of_many=self._is_watching))
 
 
 def output_of(context: typer.Context) -> Output:
     """Return the output of the command that `context` belongs to."""
-    return Output(invocation_of(context).output_format)
+    invocation = invocation_of(context)
+    return Output(invocation.output_format, is_watching=invocation.watch_seconds is not None)
 
 
 def console_on_stdout() -> Console:

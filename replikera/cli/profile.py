@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from replikera.cli.errors import AuthenticationError
-from replikera.cli.wording import printable
+from replikera.cli.wording import duration, printable
 from replikera.identity import (
     CERTIFICATE_FILE,
+    KEY_FILE,
+    NEXT_KEY_FILE,
     ROOT_FILE,
     Credentials,
     IdentityError,
@@ -29,6 +32,9 @@ PROFILE_VARIABLE = "REPLIKERA_PROFILE"
 _MAX_PROFILE_BYTES = 64 * 1024
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 _KEYS = ("vault_id", "vault_name", "api_address")
+_OURS = (KEY_FILE, NEXT_KEY_FILE, CERTIFICATE_FILE, ROOT_FILE, PROFILE_FILE)
+_SOON = timedelta(days=10)
+"""A third of a certificate's life."""
 
 
 class ProfileError(AuthenticationError):
@@ -66,7 +72,7 @@ def load_profile(files: Files, folder: Path, now: datetime) -> Profile:
         credentials = load_credentials(files, folder)
         caller = credentials.caller
     except IdentityError as error:
-        raise ProfileError(folder, str(error), _fresh_copy("the profile folder")) from error
+        raise ProfileError(folder, str(error), _remedy(error, "the profile folder")) from error
     if caller.role is not Role.OPERATOR or caller.vault_id != document["vault_id"]:
         raise ProfileError(
             folder,
@@ -79,24 +85,53 @@ def load_profile(files: Files, folder: Path, now: datetime) -> Profile:
         raise ProfileError(
             folder,
             f"the certificate of operator {caller.name} expired at {caller.not_after:%Y-%m-%d %H:%M}Z",
-            "Have the vault's administrator issue a new operator certificate",
+            "It cannot be renewed any more: have an owner make another one with `replikera operator "
+            "create`. Where no owner can come in, see `replikera-coordinator recover-owner`",
         )
     return Profile(folder, credentials=credentials, **document)
 
 
-def _check_chain(folder: Path, credentials: Credentials) -> None:
-    """Refuse here what the vault would refuse by hanging up, which looks like an outage."""
+def concerns(files: Files, profile: Profile, now: datetime) -> Iterator[str]:
+    """Yield what is not well with a profile that can be used, each with its remedy."""
+    exposed = [name for name in _OURS if _is_exposed(files, profile.folder / name)]
+    if exposed:
+        yield (
+            f"{', '.join(exposed)} in {profile.folder} can be read or written by other users of this "
+            f"machine. Run: chmod -R go= {profile.folder}"
+        )
+    left = profile.credentials.caller.not_after - now
+    if left < _SOON:
+        yield (
+            f"the certificate of operator {profile.credentials.caller.name} expires in "
+            f"{duration(left.total_seconds())}. Run: replikera operator renew"
+        )
+
+
+def is_issued_by_root(credentials: Credentials) -> bool:
+    """Tell whether the chain leads to the root by its signatures."""
     try:
         root = x509.load_pem_x509_certificate(credentials.root_certificate)
         chain = x509.load_pem_x509_certificates(credentials.certificate_chain)
         for certificate, issuer in pairwise([*chain, root]):
             certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _check_chain(folder: Path, credentials: Credentials) -> None:
+    """Refuse here what the vault would refuse by hanging up, which looks like an outage."""
+    if not is_issued_by_root(credentials):
         raise ProfileError(
             folder,
             f"{CERTIFICATE_FILE} was not issued by the vault of {ROOT_FILE}",
             _fresh_copy("the profile folder"),
-        ) from error
+        )
+
+
+def _is_exposed(files: Files, path: Path) -> bool:
+    found = files.status(path)
+    return found is not None and found.is_open_to_others
 
 
 def _read_document(files: Files, path: Path) -> dict[str, str]:
@@ -106,11 +141,12 @@ def _read_document(files: Files, path: Path) -> dict[str, str]:
         raise ProfileError(
             path,
             "there is no operator profile",
-            "Name the folder that `replikera-coordinator init --profile DIR` made, with --profile "
-            f"or {PROFILE_VARIABLE}",
+            "Name the folder that `replikera-coordinator init` or `replikera operator create` made, "
+            f"with --profile or {PROFILE_VARIABLE}",
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ProfileError(path, f"cannot be read: {error}", _fresh_copy(PROFILE_FILE)) from error
+        remedy = _remedy(error, PROFILE_FILE)
+        raise ProfileError(path, f"cannot be read: {error}", remedy) from error
     if not isinstance(document, dict):
         raise ProfileError(path, "is not a JSON object", _fresh_copy(PROFILE_FILE))
     return {key: _text(path, document, key) for key in _KEYS}
@@ -129,5 +165,11 @@ def _text(path: Path, document: dict[str, object], key: str) -> str:
     return value
 
 
+def _remedy(error: Exception, what: str) -> str:
+    if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
+        return "Run this as the user whose profile it is, or name your own with --profile"
+    return _fresh_copy(what)
+
+
 def _fresh_copy(what: str) -> str:
-    return f"Copy {what} again from where `replikera-coordinator init` wrote it"
+    return f"Copy {what} again from where `replikera-coordinator init` or `replikera operator create` wrote it"

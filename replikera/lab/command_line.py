@@ -1,10 +1,10 @@
 """The programs of this distribution, run as a user runs them."""
 
 import json
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
+from replikera.cli.programs import with_full_path
 from replikera.durable import write_durably
 from replikera.lab.errors import LabError
 from replikera.lab.machine import Machine
@@ -66,8 +66,3 @@ class CommandLine:
                 "Its own message above says why; the logs in the lab's folder may say more",
             )
         return completed.output
-
-
-def with_full_path(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a command line whose program is the one of this very installation."""
-    return (str(Path(sysconfig.get_path("scripts")) / arguments[0]), *arguments[1:])

@@ -1,7 +1,6 @@
 """`replikera lab`: two sites on this machine, to try everything."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -9,9 +8,11 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
+from replikera.cli.documents import dump
 from replikera.cli.errors import CommandError, ExitCode
-from replikera.cli.invocation import OutputFormat, invocation_of
+from replikera.cli.invocation import invocation_of
 from replikera.cli.leaf import Leaf, noun
+from replikera.cli.output import output_of
 from replikera.lab.errors import LabError
 from replikera.lab.folder import LabFolder
 from replikera.lab.machine import Machine, system_machine
@@ -53,8 +54,9 @@ def run(
     disks = tuple(path.absolute() for path in disk or ())
     options = Options(folder.absolute(), disks, has_workload=not no_workload, stays=keep)
     report = _with_machine(context, lambda machine, narrator: run_lab(machine, narrator, options))
-    if invocation_of(context).output_format is OutputFormat.JSON:
-        typer.echo(json.dumps(report, indent=2))
+    output_format = invocation_of(context).output_format
+    if output_format.is_for_programs:
+        typer.echo(dump(report, output_format))
     _conclude(LabFolder(options.folder), report, stays=keep)
     if report["succeeded"] is not True:
         raise typer.Exit(ExitCode.FAILED)
@@ -82,13 +84,13 @@ def show_digest(
             raise CommandError(
                 "disk-not-readable", f"{file}: {error.strerror}", "Name an existing VHDX file"
             ) from error
-    is_json = invocation_of(context).output_format is OutputFormat.JSON
-    typer.echo(json.dumps({"file": str(file), "sha256": value}) if is_json else value)
+    output_of(context).line({"file": str(file), "sha256": value}, value)
 
 
 def _with_machine(context: typer.Context, work: Callable[[Machine, Narrator], Awaitable[T]]) -> T:
-    is_json = invocation_of(context).output_format is OutputFormat.JSON
-    console = Console(stderr=is_json, highlight=False)
+    # What the lab says goes out of the way of a report for programs.
+    is_for_programs = invocation_of(context).output_format.is_for_programs
+    console = Console(stderr=is_for_programs, highlight=False)
     with system_machine() as machine:
         try:
             return asyncio.run(_stoppable(work, machine, Narrator(console, machine.clock)))

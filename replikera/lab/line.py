@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from replikera.lab.command_line import LONG_COMMAND_TIMEOUT_S, CommandLine, with_full_path
+from replikera.cli.programs import with_full_path
+from replikera.lab.command_line import LONG_COMMAND_TIMEOUT_S, CommandLine
 from replikera.lab.daemons import Daemons
 from replikera.lab.errors import LabError
 from replikera.lab.folder import LabFolder, SiteFolder
@@ -34,7 +35,7 @@ class Line:
         self.commands = CommandLine(machine, narrator, folder.profile)
 
     async def make_vault(self) -> None:
-        """Make the vault and its first operator, and start the coordinator."""
+        """Make the vault and its first operator, start the coordinator, and tell it of both sites."""
         settings = str(self.folder.coordinator_settings)
         init = ("replikera-coordinator", "init", "--settings", settings, "--name", VAULT_NAME)
         profile = str(self.folder.profile)
@@ -42,6 +43,8 @@ class Line:
         await self._start(COORDINATOR, "replikera-coordinator", "run", "--settings", settings)
         self._narrator.note(f"$ export REPLIKERA_PROFILE={profile}")
         await self.wait_until_ready(COORDINATOR)
+        for site in (self.folder.primary, self.folder.secondary):
+            await self.commands.run("replikera", "site", "create", site.site)
 
     async def make_host(self, site: SiteFolder, networks: Sequence[str]) -> None:
         """Make the simulated hypervisor of a site."""

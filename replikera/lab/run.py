@@ -48,7 +48,7 @@ async def build(
     machine: Machine, narrator: Narrator, line: Line, disks: Sequence[Path], *, has_workload: bool
 ) -> None:
     """Walk from nothing to two joined sites, a machine, and a policy. Raises `LabError`."""
-    narrator.heading("A vault, its certificate authority, and its first operator")
+    narrator.heading("A vault, its certificate authority, its first operator, and two sites")
     await line.make_vault()
     narrator.heading("The primary site: a host with a machine joins the vault")
     await line.make_host(line.folder.primary, ("production",))

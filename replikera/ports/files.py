@@ -16,12 +16,16 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 @dataclass(frozen=True, slots=True)
 class FileStatus:
-    """Size in bytes, bytes allocated on the volume, and the number of names (hard links)."""
+    """Size in bytes, bytes allocated on the volume, and the number of names (hard links).
+
+    `is_open_to_others`: its permission bits let other users or groups read or write it; False where there are none.
+    """
 
     size: int
     allocated: int
     link_count: int
     is_directory: bool
+    is_open_to_others: bool = False
 
 
 class File(Protocol):

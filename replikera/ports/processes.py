@@ -26,6 +26,12 @@ class Processes(Protocol):
         Raises `TimeoutError` (the child is killed first) and `FileNotFoundError`.
         """
 
+    async def run_attached(self, arguments: Sequence[str]) -> int:
+        """Run to the end with this process's own input and output; return the exit code (negative: the signal).
+
+        Raises `FileNotFoundError`. A cancelled caller asks the child to end, and waits for that.
+        """
+
     def start_detached(
         self,
         arguments: Sequence[str],

@@ -196,6 +196,8 @@ class SystemFiles:
             allocated=found.st_blocks * 512,
             link_count=found.st_nlink,
             is_directory=path.is_dir(),
+            # Windows invents these bits; who may read a file there stands in its access list.
+            is_open_to_others=sys.platform != "win32" and bool(found.st_mode & 0o077),
         )
 
     def sync_directory(self, path: Path) -> None:

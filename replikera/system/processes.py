@@ -37,6 +37,17 @@ class SystemProcesses:
             raise
         return Completed(process.returncode or 0, output, errors)
 
+    async def run_attached(self, arguments: Sequence[str]) -> int:
+        """Run to the end with this process's own input and output; a cancelled caller waits for its end."""
+        process = await asyncio.create_subprocess_exec(*arguments)
+        try:
+            return await process.wait()
+        except BaseException:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+            raise
+
     def start_detached(
         self,
         arguments: Sequence[str],

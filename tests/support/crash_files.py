@@ -241,7 +241,9 @@ class CrashFiles:
     def replace(self, source: Path, target: Path) -> None:
         if source.parent != target.parent:
             raise OSError(errno.EXDEV, "names move inside one directory only", str(source))
-        node = self._file(source)
+        node = self._find(source)
+        if node is None:
+            raise FileNotFoundError(errno.ENOENT, "no such name", str(source))
         names: dict[str, Node | None] = {source.name: None, target.name: node}
         self._rename(source.parent, f"rename {source} to {target.name}", names)
 

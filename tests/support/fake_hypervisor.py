@@ -1,4 +1,4 @@
-"""A hypervisor in memory with one machine whose disks are byte arrays; only what replication asks of one."""
+"""A hypervisor in memory with one machine whose disks are byte arrays. It defines and starts no other."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,7 @@ from agent.hypervisor.interface import (
     Machine,
     MachineDefinition,
     Mark,
+    Network,
     TrackingLostError,
     View,
 )
@@ -78,6 +79,9 @@ class FakeHypervisor:
     failures: dict[str, list[Exception]] = field(default_factory=dict)
     before_freeze: Callable[[], None] = lambda: None
     changed_filter: Callable[[Mapping[str, Extents]], Mapping[str, Extents]] = lambda found: found
+    host_networks: dict[str, Network] = field(default_factory=dict)
+    starts_with_host: bool = True
+    auto_start_blocks: set[str] = field(default_factory=set)
     _writes: list[tuple[str, int, int]] = field(default_factory=list)
     _views: dict[str, _Frozen] = field(default_factory=dict)
     _marks: dict[str, tuple[Mark, int]] = field(default_factory=dict)
@@ -109,12 +113,18 @@ class FakeHypervisor:
         self._marks[tag] = (mark, self._marks[tag][1])
 
     async def inventory(self) -> Inventory:
-        return Inventory((Machine(self.description, True, ""),), ())
+        return Inventory((self._machine(),), await self.networks())
+
+    async def networks(self) -> tuple[Network, ...]:
+        return tuple(self.host_networks.values())
+
+    async def describe(self, machine_id: str) -> Machine:
+        self._check_known(machine_id)
+        return self._machine()
 
     async def freeze(self, machine_id: str, tag: str) -> View:
         self._call("freeze")
-        if machine_id != MACHINE_ID:
-            raise HypervisorError("unknown-machine", f"No machine {machine_id}.", "Choose one.")
+        self._check_known(machine_id)
         self.before_freeze()
         self._numbers += 1
         taken_at = self.clock.now() + timedelta(microseconds=self._numbers)
@@ -184,6 +194,39 @@ class FakeHypervisor:
 
     async def remove_machine(self, machine_id: str, tag: str) -> None:
         raise NotImplementedError(machine_id, tag)
+
+    async def ensure_isolated_network(self, name: str, tag: str) -> Network:
+        self._call("ensure_isolated_network")
+        wanted = Network(name, is_isolated=True, subnets=(), tag=tag)
+        if self.host_networks.setdefault(name, wanted) != wanted:
+            raise HypervisorError("network-exists", f"{name} is another's.", "Choose another.")
+        return wanted
+
+    async def remove_isolated_network(self, name: str, tag: str) -> None:
+        self._call("remove_isolated_network")
+        found = self.host_networks.get(name)
+        if found is not None and found.tag != tag:
+            raise HypervisorError("not-ours", f"{name} is another's.", "Remove it by hand.")
+        self.host_networks.pop(name, None)
+
+    async def block_auto_start(self, machine_id: str, tag: str) -> Machine:
+        self._call("block_auto_start")
+        self.auto_start_blocks.add(tag)
+        return await self.describe(machine_id)
+
+    async def allow_auto_start(self, machine_id: str, tag: str) -> Machine:
+        self._call("allow_auto_start")
+        self.auto_start_blocks.discard(tag)
+        return await self.describe(machine_id)
+
+    def _machine(self) -> Machine:
+        starts = self.starts_with_host and not self.auto_start_blocks
+        return Machine(self.description, is_running=True, tag="", starts_with_host=starts)
+
+    @staticmethod
+    def _check_known(machine_id: str) -> None:
+        if machine_id != MACHINE_ID:
+            raise HypervisorError("unknown-machine", f"No machine {machine_id}.", "Choose one.")
 
     def _call(self, name: str) -> None:
         self.calls.append(name)

@@ -44,6 +44,7 @@ class FakeTarget:
     segments: list[Segment] = field(default_factory=list)
     abandoned: list[tuple[int, int]] = field(default_factory=list)
     opened: list[wire.OpenReplica] = field(default_factory=list)
+    presented: list[bytes] = field(default_factory=list)
     refusals: dict[str, list[wire.Refused]] = field(default_factory=dict)
     answers: dict[str, list[wire.ReplicateResponse]] = field(default_factory=dict)
     on_change: Callable[[], None] = lambda: None
@@ -95,6 +96,9 @@ class FakeTarget:
                 return self._add(request.batch, payloads)
             case "end":
                 return self._seal(request.end)
+            case "present":
+                self.presented.append(request.present.grant)
+                return None
             case _:
                 giving_up = request.abandon
                 self.abandoned.append((giving_up.sequence, giving_up.attempt))

@@ -125,6 +125,9 @@ class ScriptedProcesses(ScriptedPrograms):
         assert not standard_input
         return self.respond(arguments)
 
+    async def run_attached(self, arguments: Sequence[str]) -> int:
+        return self.respond(arguments).exit_code
+
 
 @dataclass
 class LabBench:

@@ -1,5 +1,6 @@
 """A simulated host in a test's folder, and a way to end the process that works on it at any step."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -125,7 +126,13 @@ class Bed:
 
     @property
     def effects(self) -> Effects:
-        return Effects(self.files, self.clock, self.host.root / "effects.log")
+        return Effects(self.files, self.clock, SystemRandomness(), self.host.root)
+
+    def logged(self) -> list[tuple[str, str, str]]:
+        """Return what the log of effects says: effect, object, tag."""
+        log = self.host.root / "effects.log"
+        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        return [(line["effect"], line["object"], line["tag"]) for line in lines]
 
     def views(
         self, machine: MachineFolder, *, keep_views: int = 0, files: Files | None = None
@@ -135,15 +142,17 @@ class Bed:
         return Views(
             MachineFolder(files, SystemRandomness(), machine.path),
             self.clock,
-            Effects(files, self.clock, self.host.root / "effects.log"),
+            Effects(files, self.clock, SystemRandomness(), self.host.root),
             KeptViews(files, self.host.root / "kept-views", keep_views),
         )
 
-    def machine(self, name: str = "web", *, disks: Sequence[Path] = ()) -> MachineFolder:
+    def machine(
+        self, name: str = "web", *, disks: Sequence[Path] = (), starts_with_host: bool = False
+    ) -> MachineFolder:
         """Create a machine; without `disks` it has one of 8 MiB."""
         chosen = disks or [make_disk(self.folder / f"{name}.vhdx", {0: b"boot" * 128})]
         creation = MachineCreation(self.files, SystemRandomness(), self.host)
-        return creation.create(name, chosen, ["production"])
+        return creation.create(name, chosen, ["production"], starts_with_host=starts_with_host)
 
 
 def make_bed(folder: Path) -> Bed:

@@ -11,6 +11,7 @@ ELSEWHERE = {
     # Compositions and edges that only mean something with the real thing on the other side.
     "agent/daemon.py": "tests/integration/agent, tests/e2e",
     "agent/main.py": "tests/integration/agent, tests/e2e",
+    "agent/commands.py": "tests/integration/agent, tests/e2e",
     "agent/machinery.py": "tests/integration/agent, tests/e2e",
     "agent/control/join.py": "tests/integration/agent",
     "agent/control/stream.py": "tests/integration/agent",
@@ -20,7 +21,13 @@ ELSEWHERE = {
     "replikera/vhdx/errors.py": "tests/unit/replikera/vhdx",
     "coordinator/daemon.py": "tests/integration/coordinator, tests/e2e",
     "coordinator/main.py": "tests/integration/coordinator, tests/e2e",
-    "replikera/channel.py": "tests/integration/channel",
+    # Listeners and channels: real connections on loopback.
+    "replikera/channel/clients.py": "tests/integration/channel",
+    "replikera/channel/dialling.py": "tests/integration/channel",
+    "replikera/channel/limits.py": "tests/integration/channel",
+    "replikera/channel/servers.py": "tests/integration/channel",
+    "replikera/channel/serving.py": "tests/integration/channel",
+    "replikera/channel/trust_root.py": "tests/integration/channel",
 }
 FORBIDDEN = {"utils", "helpers", "common", "misc", "base", "core", "manager", "helper", "util"}
 

@@ -1,4 +1,4 @@
-"""`replikera-agent simulate`: make a simulated host and its machines, power them on and off."""
+"""`replikera-agent simulate`: make a simulated host and its machines, power them on and off, start the host."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,7 +25,12 @@ from replikera.system.processes import SystemProcesses
 from replikera.system.randomness import SystemRandomness
 from replikera.system.workers import ThreadWorker
 
-app = typer.Typer(help="A simulated hypervisor, for tests and trials.", no_args_is_help=True)
+app = typer.Typer(
+    help="A simulated hypervisor, for tests and trials.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 ANSWER_S = 60.0
 """How long a guest may take to answer: it reads at most 64 MiB of records a disk."""
@@ -53,6 +58,24 @@ class _Host:
 
     async def stop(self, name: str) -> None:
         await self.power.power_off(self.folder.get_by_name(name))
+
+    async def boot(self, *, has_workload: bool) -> list[tuple[str, GuestHealth | HypervisorError]]:
+        """Start what starts with the host, one machine after the other; one that fails keeps no other down."""
+        started: list[tuple[str, GuestHealth | HypervisorError]] = []
+        for machine, described in await self.worker.run(self.folder.machines):
+            if described.is_auto_started:
+                name = described.description.name
+                started.append((name, await self._boot(machine, has_workload)))
+        return started
+
+    async def _boot(
+        self, machine: MachineFolder, has_workload: bool
+    ) -> GuestHealth | HypervisorError:
+        try:
+            await self.power.start_with_host(machine, has_workload=has_workload)
+            return await self._answer(machine)
+        except HypervisorError as error:
+            return error
 
     async def _answer(self, machine: MachineFolder) -> GuestHealth:
         deadline = self.clock.monotonic() + ANSWER_S
@@ -92,10 +115,15 @@ def create_machine(
         list[str] | None,
         typer.Option(help="The network of an adapter; may be given several times."),
     ] = None,
+    auto_start: Annotated[
+        bool, typer.Option("--auto-start", help="Start the machine when its host starts.")
+    ] = False,
 ) -> None:
     """Create a stopped machine over copies of disks."""
     with _host(root) as host:
-        machine = host.creation.create(name, disk, network or [_DISCONNECTED])
+        machine = host.creation.create(
+            name, disk, network or [_DISCONNECTED], starts_with_host=auto_start
+        )
     typer.echo(f"Machine {name} created in {machine.path}.")
 
 
@@ -123,15 +151,35 @@ def stop(root: _Root, machine: _Name) -> None:
     typer.echo(f"{machine} is off.")
 
 
+@app.command("boot")
+def boot(
+    root: _Root,
+    workload: Annotated[
+        bool, typer.Option("--workload", help="Let the guests write records until stopped.")
+    ] = False,
+) -> None:
+    """Start every machine that starts with its host, as a host does that comes up."""
+    with _host(root) as host:
+        started = asyncio.run(host.boot(has_workload=workload))
+    is_well = True
+    for name, found in started:
+        is_healthy = isinstance(found, GuestHealth) and found.is_healthy
+        text = found.summary if isinstance(found, GuestHealth) else f"Error: {found}"
+        typer.echo(f"{name}: {text}", err=not is_healthy)
+        is_well = is_well and is_healthy
+    typer.echo(f"{len(started)} machines start with the host.")
+    if not is_well:
+        raise typer.Exit(1)
+
+
 @contextmanager
 def _host(root: Path) -> Iterator[_Host]:
     """Yield the host, and turn what it refuses into a message and exit code 1."""
     files, clock, randomness = SystemFiles(), SystemClock(), SystemRandomness()
     worker = ThreadWorker("simulate", threads=1)
     folder = HostFolder(files, randomness, root.absolute())
-    switch = Power(
-        worker, clock, SystemProcesses(), Effects(files, clock, folder.root / "effects.log")
-    )
+    effects = Effects(files, clock, randomness, folder.root)
+    switch = Power(worker, clock, SystemProcesses(), effects)
     try:
         yield _Host(folder, MachineCreation(files, randomness, folder), switch, clock, worker)
     except (HypervisorError, OSError) as error:

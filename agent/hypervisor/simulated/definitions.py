@@ -1,13 +1,14 @@
 """Machines that others have made the disks for: defined, found again by their tag, removed."""
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from agent.hypervisor.interface import HypervisorError, MachineDefinition
 from agent.hypervisor.simulated import state
-from agent.hypervisor.simulated.effects import Effects
+from agent.hypervisor.simulated.effects import Effects, Evidence
 from agent.hypervisor.simulated.host_folder import HostFolder
-from agent.hypervisor.simulated.machine_folder import MachineFolder, open_disk
+from agent.hypervisor.simulated.machine_folder import MACHINE_FILE, MachineFolder, open_disk
 from agent.hypervisor.simulated.state import MachineFile
 from replikera.ports.files import Files
 from replikera.ports.randomness import Randomness
@@ -28,6 +29,7 @@ class Definitions:
         """Define a machine and return its id; one that carries the tag already is answered."""
         state.check_file_name("tag of a machine", definition.tag)
         with self._host.lock():
+            self._effects.settle(self._host.root)
             for _, existing in self._host.machines():
                 if existing.tag == definition.tag:
                     return existing.description.machine_id
@@ -35,21 +37,30 @@ class Definitions:
             machine = self._machine(definition)
             for path in machine.disk_paths:
                 open_disk(self._files, Path(path)).close()
-            self._host.add_machine(lambda _: machine)
-            machine_id = machine.description.machine_id
-            self._effects.record("machine-defined", machine_id, definition.tag)
-            return machine_id
+            self._host.add_machine(lambda _: machine, self._defining)
+            return machine.description.machine_id
 
     def remove(self, machine_id: str, tag: str) -> None:
         """Remove a machine, not its disks. A missing one is no error."""
         with self._host.lock():
+            self._effects.settle(self._host.root)
             folder = self._host.find(machine_id)
             if folder is None:
                 return
             with folder.lock():
+                self._effects.settle(folder.path)
                 _check_removable(folder, tag)
-                self._host.remove_machine(folder)
-            self._effects.record("machine-removed", machine_id, tag)
+                gone = Evidence(folder.path / MACHINE_FILE, None)
+                with self._effects.making(
+                    self._host.root, "machine-removed", machine_id, tag, gone
+                ):
+                    self._host.remove_machine(folder)
+
+    def _defining(self, machine: MachineFile, evidence: Evidence) -> AbstractContextManager[None]:
+        machine_id = machine.description.machine_id
+        return self._effects.making(
+            self._host.root, "machine-defined", machine_id, machine.tag, evidence
+        )
 
     def _machine(self, definition: MachineDefinition) -> MachineFile:
         description = definition.description
@@ -59,7 +70,9 @@ class Definitions:
         )
         return MachineFile(
             tag=definition.tag,
-            starts_with_host=False,
+            # A defined machine starts with its host once nobody blocks that: its tag does from the first moment.
+            starts_with_host=True,
+            auto_start_blocks=(definition.tag,),
             description=replace(
                 description, machine_id=self._randomness.uuid(), name=definition.name, nics=nics
             ),

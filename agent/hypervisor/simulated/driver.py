@@ -1,6 +1,7 @@
 """The simulated hypervisor behind the interface that all drivers share."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
@@ -14,16 +15,20 @@ from agent.hypervisor.interface import (
     Machine,
     MachineDefinition,
     Mark,
+    Network,
     View,
     ViewDisk,
 )
 from agent.hypervisor.simulated import power
+from agent.hypervisor.simulated.auto_start import AutoStart
 from agent.hypervisor.simulated.definitions import Definitions
 from agent.hypervisor.simulated.effects import Effects
 from agent.hypervisor.simulated.host_folder import HostFolder
 from agent.hypervisor.simulated.kept_views import KeptViews
 from agent.hypervisor.simulated.machine_folder import MachineFolder
+from agent.hypervisor.simulated.networks import Networks
 from agent.hypervisor.simulated.power import Power
+from agent.hypervisor.simulated.state import MachineFile
 from agent.hypervisor.simulated.views import Views
 from replikera.blocks.extents import Extents
 from replikera.ports.clock import Clock
@@ -67,9 +72,11 @@ class SimulatedHypervisor:
         self._worker = worker
         self._clock = clock
         self._host = HostFolder(files, randomness, root)
-        self._effects = Effects(files, clock, root / "effects.log")
+        self._effects = Effects(files, clock, randomness, root)
         self._kept = KeptViews(files, root / "kept-views", keep_views)
         self._definitions = Definitions(files, randomness, self._host, self._effects)
+        self._networks = Networks(files, self._host, self._effects)
+        self._auto_start = AutoStart(files, self._host, self._effects)
         self._power = Power(worker, clock, processes, self._effects)
 
     @property
@@ -90,6 +97,14 @@ class SimulatedHypervisor:
     async def inventory(self) -> Inventory:
         """Return all machines and networks."""
         return await self._run(self._inventory)
+
+    async def networks(self) -> tuple[Network, ...]:
+        """Return all networks."""
+        return await self._run(self._host.networks)
+
+    async def describe(self, machine_id: str) -> Machine:
+        """Return one machine."""
+        return await self._run(self._describe, machine_id)
 
     async def freeze(self, machine_id: str, tag: str) -> View:
         """Take a view of all disks at one instant."""
@@ -146,6 +161,24 @@ class SimulatedHypervisor:
         """Remove the machine's definition, not its disks."""
         await self._run(self._definitions.remove, machine_id, tag)
 
+    async def ensure_isolated_network(self, name: str, tag: str) -> Network:
+        """Return the tag's isolated network, made where it is missing."""
+        return await self._run(self._networks.ensure_isolated, name, tag)
+
+    async def remove_isolated_network(self, name: str, tag: str) -> None:
+        """Remove the tag's network."""
+        await self._run(self._networks.remove_isolated, name, tag)
+
+    async def block_auto_start(self, machine_id: str, tag: str) -> Machine:
+        """Keep the machine from starting with the host."""
+        await self._run(self._auto_start.block, machine_id, tag)
+        return await self.describe(machine_id)
+
+    async def allow_auto_start(self, machine_id: str, tag: str) -> Machine:
+        """Take the tag's block away."""
+        await self._run(self._auto_start.allow, machine_id, tag)
+        return await self.describe(machine_id)
+
     async def _run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await self._worker.run(function, *args, **kwargs)
@@ -157,11 +190,24 @@ class SimulatedHypervisor:
             ) from error
 
     def _inventory(self) -> Inventory:
-        machines = tuple(
-            Machine(machine.description, folder.is_running(), machine.tag)
-            for folder, machine in self._host.machines()
-        )
+        self._settle()
+        machines = tuple(_machine_of(*found) for found in self._host.machines())
         return Inventory(machines=machines, networks=self._host.networks())
+
+    def _settle(self) -> None:
+        """Log what was done by a process that was killed before it could."""
+        if self._effects.is_unsettled(self._host.root):
+            with self._host.lock():
+                self._effects.settle(self._host.root)
+        for folder, _ in self._host.machines():
+            if self._effects.is_unsettled(folder.path):
+                # The machine may have been removed meanwhile, and that settled it.
+                with suppress(HypervisorError), folder.lock():
+                    self._effects.settle(folder.path)
+
+    def _describe(self, machine_id: str) -> Machine:
+        folder = self._host.get(machine_id)
+        return _machine_of(folder, folder.read())
 
     def _views(self, machine: MachineFolder) -> Views:
         return Views(machine, self._clock, self._effects, self._kept)
@@ -186,3 +232,7 @@ class SimulatedHypervisor:
         machine = self._host.find(mark.machine_id)
         if machine is not None:
             self._views(machine).drop_mark(mark)
+
+
+def _machine_of(folder: MachineFolder, machine: MachineFile) -> Machine:
+    return Machine(machine.description, folder.is_running(), machine.tag, machine.is_auto_started)

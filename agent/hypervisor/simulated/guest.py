@@ -14,6 +14,7 @@ from uuid import UUID
 
 from agent.hypervisor.interface import HypervisorError
 from agent.hypervisor.simulated.chain import BrokenChainError, Chain, read_chain
+from agent.hypervisor.simulated.effects import Effects
 from agent.hypervisor.simulated.layout import DiskTooSmallError
 from agent.hypervisor.simulated.live_disks import LiveDisks
 from agent.hypervisor.simulated.machine_folder import MachineFolder, open_disk
@@ -111,9 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--start-id", required=True, help="the start that this guest is for")
     parser.add_argument("--workload", action="store_true", help="write records until stopped")
     options = parser.parse_args(arguments)
-    machine = MachineFolder(SystemFiles(), SystemRandomness(), options.machine)
+    machine = MachineFolder(SystemFiles(), SystemRandomness(), options.machine.absolute())
+    host = machine.path.parent.parent  # The machine's folder is <host>/machines/<name>.
+    effects = Effects(machine.files, SystemClock(), machine.randomness, host)
     with machine.files.lock(machine.guest_lock):
-        if not claim(machine, options.start_id, os.getpid()):
+        if not claim(machine, options.start_id, os.getpid(), effects):
             return 0
         asyncio.run(_live(machine, options.start_id, has_workload=options.workload))
     return 0

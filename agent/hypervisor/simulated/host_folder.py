@@ -1,16 +1,19 @@
 """The folder of one simulated host: its networks and the folders of its machines.
 
 networks.json, machines/<name>/, storage/ (disks of recovered machines), kept-views/, effects.log, and `lock`, held
-while machines are added or removed. A machine is built in a folder whose name begins with a dot, and renamed when it
-is complete; one that goes is renamed so first. Such a folder that is found under the lock was left by a crash.
+while machines or networks are added, changed or removed; a machine's own lock is taken after it. A machine is built
+in a folder whose name begins with a dot, and renamed when it is complete; one that goes is renamed so first. Such a
+folder that is found under the lock was left by a crash.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TypeAlias
 
 from agent.hypervisor.interface import HypervisorError, Network
 from agent.hypervisor.simulated import state
+from agent.hypervisor.simulated.effects import Evidence
 from agent.hypervisor.simulated.machine_folder import (
     MACHINE_FILE,
     MachineFolder,
@@ -19,6 +22,8 @@ from agent.hypervisor.simulated.machine_folder import (
 from agent.hypervisor.simulated.state import MachineFile, NetworkEntry, NetworksFile
 from replikera.ports.files import Files
 from replikera.ports.randomness import Randomness
+
+Making: TypeAlias = Callable[[MachineFile, Evidence], AbstractContextManager[None]]
 
 _UNFINISHED = ".unfinished-"
 _MAX_NAME_CHARACTERS = 100
@@ -42,10 +47,14 @@ class HostFolder:
         """Return where the machines are."""
         return self.root / "machines"
 
+    @property
+    def networks_path(self) -> Path:
+        """Return the file of the host's networks."""
+        return self.root / "networks.json"
+
     def create(self, networks: tuple[NetworkEntry, ...]) -> None:
         """Make the host's folders and networks. Raises `HypervisorError` (code "host-exists")."""
-        path = self.root / "networks.json"
-        if self._files.status(path) is not None:
+        if self._files.status(self.networks_path) is not None:
             raise HypervisorError(
                 "host-exists",
                 f"{self.root} is a simulated host already.",
@@ -53,20 +62,25 @@ class HostFolder:
             )
         for folder in (self.machines_path, self.storage_path):
             self._files.make_directory(folder)
-        state.NETWORKS.save(self._files, path, NetworksFile(networks))
+        state.NETWORKS.save(self._files, self.networks_path, NetworksFile(networks))
 
     def networks(self) -> tuple[Network, ...]:
         """Return the host's networks. Raises `HypervisorError` (code "no-host")."""
-        found = state.NETWORKS.load(self._files, self.root / "networks.json")
+        entries = self.network_entries()
+        return tuple(
+            Network(each.name, each.is_isolated, each.subnets, each.tag) for each in entries
+        )
+
+    def network_entries(self) -> tuple[NetworkEntry, ...]:
+        """Return what networks.json holds. Raises `HypervisorError` (code "no-host")."""
+        found = state.NETWORKS.load(self._files, self.networks_path)
         if found is None:
             raise HypervisorError(
                 "no-host",
                 f"{self.root} is no simulated host: it has no networks.json.",
                 "Make one with `replikera-agent simulate create-host --root FOLDER --network NAME`.",
             )
-        return tuple(
-            Network(entry.name, entry.is_isolated, entry.subnets) for entry in found.networks
-        )
+        return found.networks
 
     def machines(self) -> list[tuple[MachineFolder, MachineFile]]:
         """Return all machines, by folder name."""
@@ -109,10 +123,12 @@ class HostFolder:
                 "Map to a network of the host's inventory, or create the network.",
             )
 
-    def add_machine(self, build: Callable[[Path], MachineFile]) -> MachineFolder:
+    def add_machine(
+        self, build: Callable[[Path], MachineFile], around: Making | None = None
+    ) -> MachineFolder:
         """Add the machine that `build` makes in a folder of its own; nothing is left when it fails.
 
-        Called under the host's lock.
+        Called under the host's lock. The machine appears inside of `around`, which is told what shows it.
         """
         self._remove_unfinished()
         unfinished = self._unfinished_path()
@@ -121,11 +137,13 @@ class HostFolder:
             machine = build(unfinished)
             target = self._free_folder(machine)
             state.MACHINE.save(self._files, unfinished / MACHINE_FILE, machine)
-            self._files.replace(unfinished, target)
+            evidence = Evidence(target / MACHINE_FILE, state.MACHINE.encode(machine))
+            with nullcontext() if around is None else around(machine, evidence):
+                self._files.replace(unfinished, target)
+                self._files.sync_directory(self.machines_path)
         except BaseException:
             self._files.remove_tree(unfinished)
             raise
-        self._files.sync_directory(self.machines_path)
         return self._machine(target.name)
 
     def remove_machine(self, folder: MachineFolder) -> None:

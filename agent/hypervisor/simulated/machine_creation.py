@@ -1,6 +1,7 @@
 """A new simulated machine over copies of somebody's disks; the originals are only read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agent.hypervisor.interface import HypervisorError
@@ -29,7 +30,14 @@ class MachineCreation:
         self._randomness = randomness
         self._host = host
 
-    def create(self, name: str, disks: Sequence[Path], networks: Sequence[str]) -> MachineFolder:
+    def create(
+        self,
+        name: str,
+        disks: Sequence[Path],
+        networks: Sequence[str],
+        *,
+        starts_with_host: bool = False,
+    ) -> MachineFolder:
         """Create a stopped machine; nothing is left behind when a disk or a network is refused."""
         if not 0 < len(disks) <= MAX_DISKS:
             raise HypervisorError(
@@ -42,7 +50,11 @@ class MachineCreation:
         with self._host.lock():
             self._host.check_networks(set(networks))
             self._refuse_existing(name)
-            return self._host.add_machine(lambda folder: self._build(folder, name, disks, networks))
+            return self._host.add_machine(
+                lambda folder: replace(
+                    self._build(folder, name, disks, networks), starts_with_host=starts_with_host
+                )
+            )
 
     def _refuse_existing(self, name: str) -> None:
         for folder, machine in self._host.machines():

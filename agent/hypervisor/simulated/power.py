@@ -2,8 +2,8 @@
 
 Every power-on has a start id, in power.json. The guest takes its lock, then checks under the machine's lock that its
 own start is still the wanted one, and only then says so in guest.json; a guest that comes late, after a power-off or
-beside another start, ends by itself. "Running" means that the guest's lock is held, and the process id in guest.json
-is used only while it is.
+beside another start, ends by itself. So a machine has started when its guest says so, and that is what the log of
+effects tells. "Running" means that the guest's lock is held, and the process id in guest.json is used only while it is.
 """
 
 import sys
@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from agent.hypervisor.interface import GuestHealth, HypervisorError
 from agent.hypervisor.simulated import state
-from agent.hypervisor.simulated.effects import Effects
+from agent.hypervisor.simulated.effects import Effects, Evidence
 from agent.hypervisor.simulated.machine_folder import MachineFolder
-from agent.hypervisor.simulated.state import GuestFile, PowerFile
+from agent.hypervisor.simulated.state import GuestFile, MachineFile, PowerFile
 from replikera.durable import remove_durably
 from replikera.ports.clock import Clock
 from replikera.ports.processes import Processes
@@ -47,22 +47,37 @@ def write_guest(machine: MachineFolder, guest: GuestFile) -> None:
     state.GUEST.save(machine.files, machine.path / _GUEST_FILE, guest)
 
 
-def claim(machine: MachineFolder, start_id: str, process_id: int) -> bool:
-    """Tell a guest that holds its lock whether it may run, and make that known."""
+def claim(machine: MachineFolder, start_id: str, process_id: int, effects: Effects) -> bool:
+    """Tell a guest that holds its lock whether it may run, and make that known.
+
+    Of a start that is repeated while a guest comes up, one guest gets so far.
+    """
     with machine.lock():
+        effects.settle(machine.path)
         if read_power(machine).start_id != start_id:
             return False
-        write_guest(
-            machine, GuestFile(start_id, process_id, False, False, "The machine is starting.", 0)
-        )
+        guest = GuestFile(start_id, process_id, False, False, "The machine is starting.", 0)
+        evidence = Evidence(machine.path / _GUEST_FILE, state.GUEST.encode(guest))
+        described = machine.read()
+        with effects.making(
+            machine.path,
+            "machine-started",
+            described.description.machine_id,
+            described.tag,
+            evidence,
+        ):
+            write_guest(machine, guest)
         return True
 
 
 def is_claimed(machine: MachineFolder) -> bool:
     """Tell whether the guest of the wanted start lives."""
+    return _has_started(machine, read_power(machine)) and machine.is_running()
+
+
+def _has_started(machine: MachineFolder, wanted: PowerFile) -> bool:
     guest = read_guest(machine)
-    is_wanted = guest is not None and guest.start_id == read_power(machine).start_id
-    return is_wanted and machine.is_running()
+    return guest is not None and guest.start_id == wanted.start_id
 
 
 def health(machine: MachineFolder) -> GuestHealth:
@@ -88,12 +103,21 @@ class Power:
 
     async def start(self, machine: MachineFolder, *, has_workload: bool = False) -> None:
         """Power on; returns once the guest lives. A running machine is no error."""
-        started = await self._worker.run(self._spawn, machine, has_workload)
+        await self._start(machine, lambda _: True, has_workload)
+
+    async def start_with_host(self, machine: MachineFolder, *, has_workload: bool = False) -> None:
+        """Power on as the start of the host does: not where the auto-start is off or blocked."""
+        await self._start(machine, lambda described: described.is_auto_started, has_workload)
+
+    async def _start(
+        self, machine: MachineFolder, is_wanted: Callable[[MachineFile], bool], has_workload: bool
+    ) -> None:
+        started = await self._worker.run(self._spawn, machine, is_wanted, has_workload)
         if started is None:
             return
         start_id, process_id = started
         deadline = self._clock.monotonic() + START_S
-        while not await self._worker.run(is_claimed, machine):
+        while not await self._worker.run(self._is_up, machine):
             is_alive = self._processes.is_alive(process_id)
             wanted = await self._worker.run(read_power, machine)
             is_replaced = wanted.start_id not in {"", start_id}
@@ -117,10 +141,12 @@ class Power:
             "End its process by hand (its id is in guest.json) and try again.",
         )
 
-    def _spawn(self, machine: MachineFolder, has_workload: bool) -> tuple[str, int] | None:
+    def _spawn(
+        self, machine: MachineFolder, is_wanted: Callable[[MachineFile], bool], has_workload: bool
+    ) -> tuple[str, int] | None:
         with machine.lock():
-            described = machine.read()
-            if is_claimed(machine):
+            self._effects.settle(machine.path)
+            if is_claimed(machine) or not is_wanted(machine.read()):
                 return None
             start_id = machine.randomness.uuid()
             remove_durably(machine.files, machine.path / _GUEST_FILE)
@@ -128,17 +154,32 @@ class Power:
             process_id = self._processes.start_detached(
                 _command(machine, start_id, has_workload), output=machine.path / "guest.log"
             )
-            self._effects.record("machine-started", described.description.machine_id, described.tag)
             return start_id, process_id
+
+    @staticmethod
+    def _is_up(machine: MachineFolder) -> bool:
+        with machine.lock():  # The guest holds it until its line is in the log.
+            return is_claimed(machine)
 
     def _want_off(self, machine: MachineFolder) -> None:
         with machine.lock():
+            self._effects.settle(machine.path)
             described = machine.read()
-            if read_power(machine).start_id:
-                state.POWER.save(machine.files, machine.path / _POWER_FILE, PowerFile(""))
-                self._effects.record(
-                    "machine-powered-off", described.description.machine_id, described.tag
-                )
+            wanted = read_power(machine)
+            if not wanted.start_id:
+                return
+            path, off = machine.path / _POWER_FILE, PowerFile("")
+            if not _has_started(machine, wanted):
+                state.POWER.save(machine.files, path, off)
+                return
+            with self._effects.making(
+                machine.path,
+                "machine-powered-off",
+                described.description.machine_id,
+                described.tag,
+                Evidence(path, state.POWER.encode(off)),
+            ):
+                state.POWER.save(machine.files, path, off)
 
     async def _is_off_after(self, machine: MachineFolder, end: Callable[[int], None]) -> bool:
         """Send the guest's process a signal, once it is known, and wait for its lock to be free."""

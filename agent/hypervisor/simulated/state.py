@@ -24,11 +24,12 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class NetworkEntry:
-    """One virtual network of networks.json."""
+    """One virtual network of networks.json. `tag` is empty for the host's own."""
 
     name: str
     is_isolated: bool
     subnets: tuple[str, ...]
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -40,12 +41,21 @@ class NetworksFile:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class MachineFile:
-    """machine.json. `disk_paths` follow the description's disks; relative ones start at the machine's folder."""
+    """machine.json. `disk_paths` follow the description's disks; relative ones start at the machine's folder.
+
+    `starts_with_host` is the owner's decision, `auto_start_blocks` are the tags that overrule it.
+    """
 
     tag: str
     starts_with_host: bool
     description: MachineDescription
     disk_paths: tuple[str, ...]
+    auto_start_blocks: tuple[str, ...] = ()
+
+    @property
+    def is_auto_started(self) -> bool:
+        """Tell whether the machine is started when its host starts."""
+        return self.starts_with_host and not self.auto_start_blocks
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -106,6 +116,24 @@ class GuestFile:
     records: int
 
 
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class EffectFile:
+    """effect.json: a change that was begun. It happened if `evidence`, a path below the host's, holds `digest`.
+
+    `digest` is the SHA-256 of the file's content, empty where the file is gone. `log_size` is that of effects.log
+    before the change.
+    """
+
+    effect_id: str
+    begun_at: str
+    effect: str
+    subject: str
+    tag: str
+    evidence: str
+    digest: str
+    log_size: int
+
+
 class StateFile(Generic[T]):
     """One kind of state file."""
 
@@ -128,9 +156,13 @@ class StateFile(Generic[T]):
                 "Repair the file, or remove the folder it is in and create its machine again.",
             ) from error
 
+    def encode(self, value: T) -> bytes:
+        """Return the content that a file with this value has."""
+        return self._adapter.dump_json(value, indent=2)
+
     def save(self, files: Files, path: Path, value: T) -> None:
         """Replace a file, atomically and durably."""
-        write_durably(files, path, self._adapter.dump_json(value, indent=2))
+        write_durably(files, path, self.encode(value))
 
 
 NETWORKS = StateFile(NetworksFile)
@@ -139,6 +171,7 @@ VIEW = StateFile(ViewFile)
 MARK = StateFile(MarkFile)
 POWER = StateFile(PowerFile)
 GUEST = StateFile(GuestFile)
+EFFECT = StateFile(EffectFile)
 
 
 def is_file_name(name: str) -> bool:

@@ -23,7 +23,7 @@ from agent.hypervisor.simulated import tracking_format
 from agent.hypervisor.simulated.state import Position
 from agent.hypervisor.simulated.tracking_format import MalformedLogError, TrackingLog
 from replikera.blocks.extents import Extents
-from replikera.durable import write_durably
+from replikera.durable import make_directory_durably, write_durably
 from replikera.ports.files import Files
 from replikera.ports.randomness import Randomness
 
@@ -127,7 +127,7 @@ class TrackingLogs:
     def _create(self, number: int, previous_id: UUID) -> _Tail:
         log_id = UUID(self._randomness.uuid())
         header = tracking_format.encode_header(number, log_id, previous_id)
-        self._files.make_directory(self._folder)
+        make_directory_durably(self._files, self._folder)
         write_durably(self._files, self._path(number), header)
         return _Tail(number, log_id, 0, len(header))
 

@@ -6,12 +6,13 @@ there with the new mark, and keeping it again does the rest. What a crash leaves
 a log that nobody needs) is removed by the next call that takes the lock.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from agent.hypervisor.interface import HypervisorError, Mark, TrackingLostError, View
 from agent.hypervisor.simulated import state
-from agent.hypervisor.simulated.effects import Effects
+from agent.hypervisor.simulated.effects import Effects, Evidence
 from agent.hypervisor.simulated.kept_views import KeptViews
 from agent.hypervisor.simulated.machine_folder import (
     MachineFolder,
@@ -22,7 +23,7 @@ from agent.hypervisor.simulated.machine_folder import (
 from agent.hypervisor.simulated.state import DiskIdentity, MachineFile, MarkFile, ViewFile
 from agent.hypervisor.simulated.view_disk import SimulatedViewDisk
 from replikera.blocks.extents import Extents
-from replikera.durable import remove_durably
+from replikera.durable import make_directory_durably, remove_durably
 from replikera.machine import MachineDescription
 from replikera.ports.clock import Clock
 
@@ -47,16 +48,16 @@ class Views:
         state.check_file_name("tag of a view", tag)
         with self._machine.lock():
             machine = self._machine.read()
+            self._effects.settle(self._machine.path)
             self._tidy()
             view_id = self._machine.randomness.uuid()
             folder = self._folder(view_id)
-            self._files.make_directory(folder)
+            make_directory_durably(self._files, folder)
             try:
                 view = self._take(machine, folder, view_id, tag)
             except HypervisorError:
                 self._files.remove_tree(folder)
                 raise
-            self._effects.record("view-taken", view_id, tag)
             return _view_of(view)
 
     def all(self) -> list[View]:
@@ -92,15 +93,14 @@ class Views:
     def keep(self, view: View) -> Mark:
         """Make the view's position the mark of its tag, then end the view."""
         with self._machine.lock():
+            self._effects.settle(self._machine.path)
             taken = self._load(view.view_id)
             if taken is None:
                 self._tidy()
                 return self._mark_of_ended(view)
             mark = MarkFile(taken.view_id, taken.tag, taken.position, taken.identities)
             if self._load_mark(taken.tag) != mark:
-                self._files.make_directory(self._machine.marks_path)
-                state.MARK.save(self._files, self._mark_path(taken.tag), mark)
-                self._effects.record("mark-moved", mark.mark_id, mark.tag)
+                self._move_mark(mark)
             self._end(taken)
             self._tidy()
             return self._mark(mark)
@@ -108,6 +108,7 @@ class Views:
     def discard(self, view: View) -> None:
         """End a view; marks stay."""
         with self._machine.lock():
+            self._effects.settle(self._machine.path)
             taken = self._load(view.view_id)
             if taken is not None:
                 self._end(taken)
@@ -121,10 +122,12 @@ class Views:
     def drop_mark(self, mark: Mark) -> None:
         """Remove a mark; a newer one of the same tag stays."""
         with self._machine.lock():
+            self._effects.settle(self._machine.path)
             recorded = self._load_mark(mark.tag)
             if recorded is not None and recorded.mark_id == mark.mark_id:
-                remove_durably(self._files, self._mark_path(mark.tag))
-                self._effects.record("mark-dropped", mark.mark_id, mark.tag)
+                path = self._mark_path(mark.tag)
+                with self._making("mark-dropped", mark.mark_id, mark.tag, Evidence(path, None)):
+                    remove_durably(self._files, path)
             self._tidy()
 
     def _take(self, machine: MachineFile, folder: Path, view_id: str, tag: str) -> ViewFile:
@@ -146,16 +149,31 @@ class Views:
             position=self._machine.tracking.rotate(),
             identities=identities,
         )
-        state.VIEW.save(self._files, folder / VIEW_FILE, view)
-        self._files.sync_directory(self._machine.views_path)
+        evidence = Evidence(folder / VIEW_FILE, state.VIEW.encode(view))
+        with self._making("view-taken", view_id, tag, evidence):
+            state.VIEW.save(self._files, folder / VIEW_FILE, view)
+            self._files.sync_directory(self._machine.views_path)
         return view
+
+    def _move_mark(self, mark: MarkFile) -> None:
+        make_directory_durably(self._files, self._machine.marks_path)
+        path = self._mark_path(mark.tag)
+        evidence = Evidence(path, state.MARK.encode(mark))
+        with self._making("mark-moved", mark.mark_id, mark.tag, evidence):
+            state.MARK.save(self._files, path, mark)
 
     def _end(self, view: ViewFile) -> None:
         folder = self._folder(view.view_id)
-        if not self._kept.take_over(self._machine.path.name, view.view_id, folder):
-            remove_durably(self._files, folder / VIEW_FILE)
-            self._files.remove_tree(folder)
-        self._effects.record("view-ended", view.view_id, view.tag)
+        gone = Evidence(folder / VIEW_FILE, None)
+        with self._making("view-ended", view.view_id, view.tag, gone):
+            if not self._kept.take_over(self._machine.path.name, view.view_id, folder):
+                remove_durably(self._files, folder / VIEW_FILE)
+                self._files.remove_tree(folder)
+
+    def _making(
+        self, effect: str, subject: str, tag: str, evidence: Evidence
+    ) -> AbstractContextManager[None]:
+        return self._effects.making(self._machine.path, effect, subject, tag, evidence)
 
     def _tidy(self) -> None:
         """Remove views that are none any more, and the logs that no mark and no view can ask for."""

@@ -2,8 +2,7 @@
 
 import typer
 
-from replikera.cli.connection import get
-from replikera.cli.leaf import Leaf, noun
+from replikera.cli.leaf import Listing, noun
 from replikera.cli.listing import present_list
 from replikera.cli.records import Record
 from replikera.cli.wording import plain
@@ -11,12 +10,12 @@ from replikera.cli.wording import plain
 app = noun("Networks that the hosts report.")
 
 
-@app.command("list", cls=Leaf)
+@app.command("list", cls=Listing)
 def list_networks(context: typer.Context) -> None:
     """List the networks of all hosts."""
     present_list(
         context,
-        get(context, "networks"),
+        "networks",
         columns=("network", "host", "site", "isolated", "subnets"),
         row=_row,
         none="No host reports a network.",

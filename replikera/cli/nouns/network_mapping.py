@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from replikera.cli.arguments import HostNetwork, parse_host_network
-from replikera.cli.connection import get, post
-from replikera.cli.leaf import Leaf, noun
+from replikera.cli.connection import post
+from replikera.cli.leaf import Leaf, Listing, noun
 from replikera.cli.listing import present_list
 from replikera.cli.output import output_of, table
 from replikera.cli.records import Record
@@ -59,12 +59,12 @@ def create(
     output_of(context).answer(mapping, lambda: table(_COLUMNS, [_row(mapping)]))
 
 
-@app.command("list", cls=Leaf)
+@app.command("list", cls=Listing)
 def list_mappings(context: typer.Context) -> None:
     """List the network mappings."""
     present_list(
         context,
-        get(context, "network-mappings"),
+        "network-mappings",
         columns=_COLUMNS,
         row=_row,
         none="This vault maps no network.",

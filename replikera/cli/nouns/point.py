@@ -3,8 +3,7 @@
 import typer
 
 from replikera.cli.arguments import VmArgument
-from replikera.cli.connection import get
-from replikera.cli.leaf import Leaf, noun
+from replikera.cli.leaf import Listing, noun
 from replikera.cli.listing import present_list
 from replikera.cli.records import Record
 from replikera.cli.wording import precise_instant, size
@@ -12,12 +11,14 @@ from replikera.cli.wording import precise_instant, size
 app = noun("Recovery points of a protected virtual machine.")
 
 
-@app.command("list", cls=Leaf)
+@app.command("list", cls=Listing)
 def list_points(context: typer.Context, vm: VmArgument) -> None:
     """List the recovery points, newest first."""
     present_list(
         context,
-        get(context, "protections", vm, "points"),
+        "protections",
+        vm,
+        "points",
         columns=("point", "kind", "name", "captured from", "to", "sealed", "changed"),
         row=_row,
         none=f"{vm} has no recovery point yet.",

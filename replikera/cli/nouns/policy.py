@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from replikera.cli.arguments import Duration, parse_positive_duration, parse_retention
-from replikera.cli.connection import get, post
-from replikera.cli.leaf import Leaf, noun
+from replikera.cli.connection import post
+from replikera.cli.leaf import Leaf, Listing, noun
 from replikera.cli.listing import present_list
 from replikera.cli.output import output_of, table
 from replikera.cli.records import Record
@@ -54,12 +54,12 @@ def create(
     output.next(f"replikera protection enable VM --target-host HOST --policy {name}")
 
 
-@app.command("list", cls=Leaf)
+@app.command("list", cls=Listing)
 def list_policies(context: typer.Context) -> None:
     """List the policies."""
     present_list(
         context,
-        get(context, "policies"),
+        "policies",
         columns=_COLUMNS,
         row=_row,
         none="This vault has no policy.",

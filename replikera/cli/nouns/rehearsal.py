@@ -7,22 +7,22 @@ import typer
 
 from replikera.cli.arguments import (
     LATEST,
+    TimeoutOption,
     VmArgument,
     WaitOption,
-    WaitTimeoutOption,
     parse_point,
     point_value,
 )
 from replikera.cli.client import VaultClient
-from replikera.cli.connection import get, request
 from replikera.cli.errors import NotFoundError
 from replikera.cli.following import Patience, start_job
 from replikera.cli.job_view import present_job
-from replikera.cli.leaf import Leaf, noun
+from replikera.cli.leaf import Leaf, Listing, Viewing, noun
 from replikera.cli.listing import present_list
 from replikera.cli.output import output_of
 from replikera.cli.records import Record, field
 from replikera.cli.rehearsal_view import guest, point, render_rehearsal
+from replikera.cli.watching import view
 from replikera.cli.wording import plain
 
 app = noun("Recover a machine beside the running one.")
@@ -44,14 +44,17 @@ def start(
         ),
     ] = LATEST,
     wait: WaitOption = False,
-    wait_timeout: WaitTimeoutOption = None,
+    timeout: TimeoutOption = None,
 ) -> None:
-    """Start a copy of the machine from a recovery point, on the test network. Replication goes on."""
+    """Start a copy of the machine from a recovery point.
+
+    It is on the test network. Replication goes on.
+    """
     job = start_job(
         context,
         ("protections", vm, "test-failovers"),
         {"point": point_value(recovery_point)},
-        Patience(wait, wait_timeout),
+        Patience(wait, timeout),
     )
     present_job(context, job, next_command=f"replikera test-failover show {vm}")
 
@@ -65,24 +68,24 @@ def cleanup(
         str | None, typer.Option("--notes", metavar="TEXT", help="What you saw, for the record.")
     ] = None,
     wait: WaitOption = False,
-    wait_timeout: WaitTimeoutOption = None,
+    timeout: TimeoutOption = None,
 ) -> None:
     """Remove what a test failover made. Only then does the test count."""
     job = start_job(
         context,
         ("protections", vm, "test-failovers", "clean-up"),
         {} if notes is None else {"notes": notes},
-        Patience(wait, wait_timeout),
+        Patience(wait, timeout),
     )
     present_job(context, job, next_command=f"replikera test-failover show {vm}")
 
 
-@app.command("list", cls=Leaf)
+@app.command("list", cls=Listing)
 def list_rehearsals(context: typer.Context) -> None:
     """List the test failovers."""
     present_list(
         context,
-        get(context, "test-failovers"),
+        "test-failovers",
         columns=("test failover", "vm", "point", "machine", "state", "guest", "successful"),
         row=_row,
         none="No test failover was started yet.",
@@ -90,21 +93,23 @@ def list_rehearsals(context: typer.Context) -> None:
     )
 
 
-@app.command("show", cls=Leaf)
+@app.command("show", cls=Viewing)
 def show(
     context: typer.Context,
     vm_or_id: Annotated[
         str, typer.Argument(metavar="VM|ID", help="A machine, for its last one, or an id.")
     ],
 ) -> None:
-    """Show a test failover: where the recovered disks are, how the guest is, how long it took."""
-    rehearsal = request(context, lambda client: _find(client, vm_or_id))
+    """Show a test failover: disks, guest, measured times."""
     output = output_of(context)
-    output.answer(rehearsal, lambda: render_rehearsal(rehearsal))
-    if rehearsal.get("state") in {"started", "failed"}:
-        output.next(
-            f"replikera test-failover cleanup {plain(rehearsal.get('protection'))} --notes TEXT --wait"
-        )
+
+    def present(rehearsal: Record) -> None:
+        output.answer(rehearsal, lambda: render_rehearsal(rehearsal))
+        if rehearsal.get("state") in {"started", "failed"}:
+            name = plain(rehearsal.get("protection"))
+            output.next(f"replikera test-failover cleanup {name} --notes TEXT --wait")
+
+    view(context, lambda client: _find(client, vm_or_id), present)
 
 
 async def _find(client: VaultClient, vm_or_id: str) -> dict[str, object]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!replikera/wire/v1/enrolment.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13GetTrustRootRequest\"0\n\x14GetTrustRootResponse\x12\x18\n\x10root_certificate\x18\x01 \x01(\x0c\"u\n\x0c\x45nrolRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12#\n\x1b\x63\x65rtificate_signing_request\x18\x03 \x01(\x0c\x12\x11\n\thost_name\x18\x04 \x01(\t\x12\r\n\x05\x63loud\x18\x05 \x01(\t\"\xd1\x01\n\rEnrolResponse\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x10\n\x08vault_id\x18\x02 \x01(\t\x12\x12\n\nvault_name\x18\x03 \x01(\t\x12\x0c\n\x04site\x18\x04 \x01(\t\x12\x19\n\x11\x63\x65rtificate_chain\x18\x05 \x01(\x0c\x12\x18\n\x10root_certificate\x18\x06 \x01(\x0c\x12-\n\tnot_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fsession_address\x18\x08 \x01(\t2\xbf\x01\n\x10\x45nrolmentService\x12_\n\x0cGetTrustRoot\x12&.replikera.wire.v1.GetTrustRootRequest\x1a\'.replikera.wire.v1.GetTrustRootResponse\x12J\n\x05\x45nrol\x12\x1f.replikera.wire.v1.EnrolRequest\x1a .replikera.wire.v1.EnrolResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!replikera/wire/v1/enrolment.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13GetTrustRootRequest\"0\n\x14GetTrustRootResponse\x12\x18\n\x10root_certificate\x18\x01 \x01(\x0c\"\x8f\x01\n\x0c\x45nrolRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12#\n\x1b\x63\x65rtificate_signing_request\x18\x03 \x01(\x0c\x12\x11\n\thost_name\x18\x04 \x01(\t\x12\r\n\x05\x63loud\x18\x05 \x01(\t\x12\x18\n\x10\x65xisting_host_id\x18\x06 \x01(\t\"\xd1\x01\n\rEnrolResponse\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x10\n\x08vault_id\x18\x02 \x01(\t\x12\x12\n\nvault_name\x18\x03 \x01(\t\x12\x0c\n\x04site\x18\x04 \x01(\t\x12\x19\n\x11\x63\x65rtificate_chain\x18\x05 \x01(\x0c\x12\x18\n\x10root_certificate\x18\x06 \x01(\x0c\x12-\n\tnot_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fsession_address\x18\x08 \x01(\t2\xbf\x01\n\x10\x45nrolmentService\x12_\n\x0cGetTrustRoot\x12&.replikera.wire.v1.GetTrustRootRequest\x1a\'.replikera.wire.v1.GetTrustRootResponse\x12J\n\x05\x45nrol\x12\x1f.replikera.wire.v1.EnrolRequest\x1a .replikera.wire.v1.EnrolResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTRUSTROOTREQUEST']._serialized_end=110
   _globals['_GETTRUSTROOTRESPONSE']._serialized_start=112
   _globals['_GETTRUSTROOTRESPONSE']._serialized_end=160
-  _globals['_ENROLREQUEST']._serialized_start=162
-  _globals['_ENROLREQUEST']._serialized_end=279
-  _globals['_ENROLRESPONSE']._serialized_start=282
-  _globals['_ENROLRESPONSE']._serialized_end=491
-  _globals['_ENROLMENTSERVICE']._serialized_start=494
-  _globals['_ENROLMENTSERVICE']._serialized_end=685
+  _globals['_ENROLREQUEST']._serialized_start=163
+  _globals['_ENROLREQUEST']._serialized_end=306
+  _globals['_ENROLRESPONSE']._serialized_start=309
+  _globals['_ENROLRESPONSE']._serialized_end=518
+  _globals['_ENROLMENTSERVICE']._serialized_start=521
+  _globals['_ENROLMENTSERVICE']._serialized_end=712
 # @@protoc_insertion_point(module_scope)

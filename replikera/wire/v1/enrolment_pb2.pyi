@@ -61,12 +61,15 @@ class EnrolRequest(_message.Message):
     CERTIFICATE_SIGNING_REQUEST_FIELD_NUMBER: _builtins.int
     HOST_NAME_FIELD_NUMBER: _builtins.int
     CLOUD_FIELD_NUMBER: _builtins.int
+    EXISTING_HOST_ID_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     secret: _builtins.str
     certificate_signing_request: _builtins.bytes
     """PKCS#10, DER. Subject and SAN are ignored: the vault writes them."""
     host_name: _builtins.str
     cloud: _builtins.str
+    existing_host_id: _builtins.str
+    """The id that this host has already, when it joins again with a key made for its readmission."""
     def __init__(
         self,
         *,
@@ -75,10 +78,11 @@ class EnrolRequest(_message.Message):
         certificate_signing_request: _builtins.bytes = ...,
         host_name: _builtins.str = ...,
         cloud: _builtins.str = ...,
+        existing_host_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_signing_request", b"certificate_signing_request", "cloud", b"cloud", "host_name", b"host_name", "key_id", b"key_id", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_signing_request", b"certificate_signing_request", "cloud", b"cloud", "existing_host_id", b"existing_host_id", "host_name", b"host_name", "key_id", b"key_id", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from replikera.wire.v1 import types_pb2 as replikera_dot_wire_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ereplikera/wire/v1/orders.proto\x12\x11replikera.wire.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreplikera/wire/v1/types.proto\"\xe1\x02\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12-\n\tissued_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x0e\x61\x63\x63\x65pt_replica\x18\n \x01(\x0b\x32 .replikera.wire.v1.AcceptReplicaH\x00\x12@\n\x11start_replication\x18\x0b \x01(\x0b\x32#.replikera.wire.v1.StartReplicationH\x00\x12<\n\x0fstart_rehearsal\x18\x0c \x01(\x0b\x32!.replikera.wire.v1.StartRehearsalH\x00\x12\x41\n\x12\x63lean_up_rehearsal\x18\r \x01(\x0b\x32#.replikera.wire.v1.CleanUpRehearsalH\x00\x42\x08\n\x06\x61\x63tion\"\xce\x01\n\rAcceptReplica\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x16\n\x0esource_host_id\x18\x03 \x01(\t\x12\x12\n\nmachine_id\x18\x04 \x01(\t\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12,\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05grant\x18\x07 \x01(\x0c\"\xd8\x01\n\x10StartReplication\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x12\n\nmachine_id\x18\x03 \x01(\t\x12\x16\n\x0etarget_host_id\x18\x04 \x01(\t\x12\x16\n\x0etarget_address\x18\x05 \x01(\t\x12\x31\n\x0e\x63opy_frequency\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05grant\x18\x07 \x01(\x0c\"\xdb\x01\n\x0eStartRehearsal\x12\x14\n\x0crehearsal_id\x18\x01 \x01(\t\x12\x15\n\rprotection_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12.\n\x04nics\x18\x06 \x03(\x0b\x32 .replikera.wire.v1.NicConnection\x12\x30\n\rguest_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"0\n\rNicConnection\x12\x0e\n\x06nic_id\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\"?\n\x10\x43leanUpRehearsal\x12\x14\n\x0crehearsal_id\x18\x01 \x01(\t\x12\x15\n\rprotection_id\x18\x02 \x01(\t\"X\n\rOrderProgress\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x12\n\ndone_bytes\x18\x03 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\"\x8b\x02\n\x0cOrderOutcome\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\'\n\x04\x64one\x18\x02 \x01(\x0b\x32\x17.replikera.wire.v1.DoneH\x00\x12-\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.replikera.wire.v1.FailureH\x00\x12@\n\x11rehearsal_started\x18\x04 \x01(\x0b\x32#.replikera.wire.v1.RehearsalStartedH\x00\x12\x45\n\x14rehearsal_cleaned_up\x18\x05 \x01(\x0b\x32%.replikera.wire.v1.RehearsalCleanedUpH\x00\x42\x08\n\x06result\"\x06\n\x04\x44one\"\xe5\x01\n\x10RehearsalStarted\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12/\n\x05\x64isks\x18\x02 \x03(\x0b\x32 .replikera.wire.v1.RecoveredDisk\x12-\n\x05steps\x18\x03 \x03(\x0b\x32\x1e.replikera.wire.v1.Measurement\x12-\n\x05guest\x18\x04 \x01(\x0b\x32\x1e.replikera.wire.v1.GuestReport\x12.\n\x04nics\x18\x05 \x03(\x0b\x32 .replikera.wire.v1.NicConnection\"<\n\rRecoveredDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\"C\n\x0bGuestReport\x12\x12\n\nis_healthy\x18\x01 \x01(\x08\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x0f\n\x07records\x18\x03 \x01(\x04\"%\n\x12RehearsalCleanedUp\x12\x0f\n\x07removed\x18\x01 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ereplikera/wire/v1/orders.proto\x12\x11replikera.wire.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreplikera/wire/v1/types.proto\"\x92\x03\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12-\n\tissued_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x63ontrol_version\x18\x04 \x01(\x04\x12\x16\n\x0e\x63ontrol_digest\x18\x05 \x01(\x0c\x12:\n\x0e\x61\x63\x63\x65pt_replica\x18\n \x01(\x0b\x32 .replikera.wire.v1.AcceptReplicaH\x00\x12@\n\x11start_replication\x18\x0b \x01(\x0b\x32#.replikera.wire.v1.StartReplicationH\x00\x12<\n\x0fstart_rehearsal\x18\x0c \x01(\x0b\x32!.replikera.wire.v1.StartRehearsalH\x00\x12\x41\n\x12\x63lean_up_rehearsal\x18\r \x01(\x0b\x32#.replikera.wire.v1.CleanUpRehearsalH\x00\x42\x08\n\x06\x61\x63tion\"\xce\x01\n\rAcceptReplica\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x16\n\x0esource_host_id\x18\x03 \x01(\t\x12\x12\n\nmachine_id\x18\x04 \x01(\t\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12,\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05grant\x18\x07 \x01(\x0c\"\xd8\x01\n\x10StartReplication\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x12\n\nmachine_id\x18\x03 \x01(\t\x12\x16\n\x0etarget_host_id\x18\x04 \x01(\t\x12\x16\n\x0etarget_address\x18\x05 \x01(\t\x12\x31\n\x0e\x63opy_frequency\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05grant\x18\x07 \x01(\x0c\"\xdb\x01\n\x0eStartRehearsal\x12\x14\n\x0crehearsal_id\x18\x01 \x01(\t\x12\x15\n\rprotection_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12.\n\x04nics\x18\x06 \x03(\x0b\x32 .replikera.wire.v1.NicConnection\x12\x30\n\rguest_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"0\n\rNicConnection\x12\x0e\n\x06nic_id\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\"?\n\x10\x43leanUpRehearsal\x12\x14\n\x0crehearsal_id\x18\x01 \x01(\t\x12\x15\n\rprotection_id\x18\x02 \x01(\t\"X\n\rOrderProgress\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x12\n\ndone_bytes\x18\x03 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\"\xbe\x02\n\x0cOrderOutcome\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\'\n\x04\x64one\x18\x02 \x01(\x0b\x32\x17.replikera.wire.v1.DoneH\x00\x12-\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.replikera.wire.v1.FailureH\x00\x12@\n\x11rehearsal_started\x18\x04 \x01(\x0b\x32#.replikera.wire.v1.RehearsalStartedH\x00\x12\x45\n\x14rehearsal_cleaned_up\x18\x05 \x01(\x0b\x32%.replikera.wire.v1.RehearsalCleanedUpH\x00\x12\x31\n\twithdrawn\x18\x06 \x01(\x0b\x32\x1c.replikera.wire.v1.WithdrawnH\x00\x42\x08\n\x06result\"\x0b\n\tWithdrawn\"\x06\n\x04\x44one\"\xe5\x01\n\x10RehearsalStarted\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12/\n\x05\x64isks\x18\x02 \x03(\x0b\x32 .replikera.wire.v1.RecoveredDisk\x12-\n\x05steps\x18\x03 \x03(\x0b\x32\x1e.replikera.wire.v1.Measurement\x12-\n\x05guest\x18\x04 \x01(\x0b\x32\x1e.replikera.wire.v1.GuestReport\x12.\n\x04nics\x18\x05 \x03(\x0b\x32 .replikera.wire.v1.NicConnection\"<\n\rRecoveredDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\"C\n\x0bGuestReport\x12\x12\n\nis_healthy\x18\x01 \x01(\x08\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x0f\n\x07records\x18\x03 \x01(\x04\"%\n\x12RehearsalCleanedUp\x12\x0f\n\x07removed\x18\x01 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,29 +35,31 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'replikera.wire.v1.orders_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ORDER']._serialized_start=150
-  _globals['_ORDER']._serialized_end=503
-  _globals['_ACCEPTREPLICA']._serialized_start=506
-  _globals['_ACCEPTREPLICA']._serialized_end=712
-  _globals['_STARTREPLICATION']._serialized_start=715
-  _globals['_STARTREPLICATION']._serialized_end=931
-  _globals['_STARTREHEARSAL']._serialized_start=934
-  _globals['_STARTREHEARSAL']._serialized_end=1153
-  _globals['_NICCONNECTION']._serialized_start=1155
-  _globals['_NICCONNECTION']._serialized_end=1203
-  _globals['_CLEANUPREHEARSAL']._serialized_start=1205
-  _globals['_CLEANUPREHEARSAL']._serialized_end=1268
-  _globals['_ORDERPROGRESS']._serialized_start=1270
-  _globals['_ORDERPROGRESS']._serialized_end=1358
-  _globals['_ORDEROUTCOME']._serialized_start=1361
-  _globals['_ORDEROUTCOME']._serialized_end=1628
-  _globals['_DONE']._serialized_start=1630
-  _globals['_DONE']._serialized_end=1636
-  _globals['_REHEARSALSTARTED']._serialized_start=1639
-  _globals['_REHEARSALSTARTED']._serialized_end=1868
-  _globals['_RECOVEREDDISK']._serialized_start=1870
-  _globals['_RECOVEREDDISK']._serialized_end=1930
-  _globals['_GUESTREPORT']._serialized_start=1932
-  _globals['_GUESTREPORT']._serialized_end=1999
-  _globals['_REHEARSALCLEANEDUP']._serialized_start=2001
-  _globals['_REHEARSALCLEANEDUP']._serialized_end=2038
+  _globals['_ORDER']._serialized_end=552
+  _globals['_ACCEPTREPLICA']._serialized_start=555
+  _globals['_ACCEPTREPLICA']._serialized_end=761
+  _globals['_STARTREPLICATION']._serialized_start=764
+  _globals['_STARTREPLICATION']._serialized_end=980
+  _globals['_STARTREHEARSAL']._serialized_start=983
+  _globals['_STARTREHEARSAL']._serialized_end=1202
+  _globals['_NICCONNECTION']._serialized_start=1204
+  _globals['_NICCONNECTION']._serialized_end=1252
+  _globals['_CLEANUPREHEARSAL']._serialized_start=1254
+  _globals['_CLEANUPREHEARSAL']._serialized_end=1317
+  _globals['_ORDERPROGRESS']._serialized_start=1319
+  _globals['_ORDERPROGRESS']._serialized_end=1407
+  _globals['_ORDEROUTCOME']._serialized_start=1410
+  _globals['_ORDEROUTCOME']._serialized_end=1728
+  _globals['_WITHDRAWN']._serialized_start=1730
+  _globals['_WITHDRAWN']._serialized_end=1741
+  _globals['_DONE']._serialized_start=1743
+  _globals['_DONE']._serialized_end=1749
+  _globals['_REHEARSALSTARTED']._serialized_start=1752
+  _globals['_REHEARSALSTARTED']._serialized_end=1981
+  _globals['_RECOVEREDDISK']._serialized_start=1983
+  _globals['_RECOVEREDDISK']._serialized_end=2043
+  _globals['_GUESTREPORT']._serialized_start=2045
+  _globals['_GUESTREPORT']._serialized_end=2112
+  _globals['_REHEARSALCLEANEDUP']._serialized_start=2114
+  _globals['_REHEARSALCLEANEDUP']._serialized_end=2151
 # @@protoc_insertion_point(module_scope)

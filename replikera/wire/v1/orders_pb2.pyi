@@ -28,12 +28,17 @@ class Order(_message.Message):
     ORDER_ID_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     ISSUED_AT_FIELD_NUMBER: _builtins.int
+    CONTROL_VERSION_FIELD_NUMBER: _builtins.int
+    CONTROL_DIGEST_FIELD_NUMBER: _builtins.int
     ACCEPT_REPLICA_FIELD_NUMBER: _builtins.int
     START_REPLICATION_FIELD_NUMBER: _builtins.int
     START_REHEARSAL_FIELD_NUMBER: _builtins.int
     CLEAN_UP_REHEARSAL_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     job_id: _builtins.str
+    control_version: _builtins.int
+    """The control state of the vault when it sent the order; durable at the host before it acts."""
+    control_digest: _builtins.bytes
     @_builtins.property
     def issued_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -50,6 +55,8 @@ class Order(_message.Message):
         order_id: _builtins.str = ...,
         job_id: _builtins.str = ...,
         issued_at: _timestamp_pb2.Timestamp | None = ...,
+        control_version: _builtins.int = ...,
+        control_digest: _builtins.bytes = ...,
         accept_replica: Global___AcceptReplica | None = ...,
         start_replication: Global___StartReplication | None = ...,
         start_rehearsal: Global___StartRehearsal | None = ...,
@@ -57,7 +64,7 @@ class Order(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "issued_at", b"issued_at", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "issued_at", b"issued_at", "job_id", b"job_id", "order_id", b"order_id", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "control_digest", b"control_digest", "control_version", b"control_version", "issued_at", b"issued_at", "job_id", b"job_id", "order_id", b"order_id", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["accept_replica", "start_replication", "start_rehearsal", "clean_up_rehearsal"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
@@ -83,7 +90,7 @@ class AcceptReplica(_message.Message):
     machine_id: _builtins.str
     machine_name: _builtins.str
     grant: _builtins.bytes
-    """Signed permission; empty while the vault issues none."""
+    """A serialised Signed: the grant that the source will present."""
     @_builtins.property
     def epoch(self) -> _types_pb2.Epoch: ...
     @_builtins.property
@@ -127,6 +134,7 @@ class StartReplication(_message.Message):
     target_host_id: _builtins.str
     target_address: _builtins.str
     grant: _builtins.bytes
+    """A serialised Signed, to be presented to the target."""
     @_builtins.property
     def epoch(self) -> _types_pb2.Epoch: ...
     @_builtins.property
@@ -279,6 +287,7 @@ class OrderOutcome(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     REHEARSAL_STARTED_FIELD_NUMBER: _builtins.int
     REHEARSAL_CLEANED_UP_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     @_builtins.property
     def done(self) -> Global___Done: ...
@@ -288,6 +297,8 @@ class OrderOutcome(_message.Message):
     def rehearsal_started(self) -> Global___RehearsalStarted: ...
     @_builtins.property
     def rehearsal_cleaned_up(self) -> Global___RehearsalCleanedUp: ...
+    @_builtins.property
+    def withdrawn(self) -> Global___Withdrawn: ...
     def __init__(
         self,
         *,
@@ -296,16 +307,34 @@ class OrderOutcome(_message.Message):
         failure: _types_pb2.Failure | None = ...,
         rehearsal_started: Global___RehearsalStarted | None = ...,
         rehearsal_cleaned_up: Global___RehearsalCleanedUp | None = ...,
+        withdrawn: Global___Withdrawn | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "order_id", b"order_id", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "order_id", b"order_id", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["done", "failure", "rehearsal_started", "rehearsal_cleaned_up"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["done", "failure", "rehearsal_started", "rehearsal_cleaned_up", "withdrawn"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___OrderOutcome: _TypeAlias = OrderOutcome  # noqa: Y015
+
+@_typing.final
+class Withdrawn(_message.Message):
+    """The order was taken back before it began: nothing was done, and nothing will be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Withdrawn: _TypeAlias = Withdrawn  # noqa: Y015
 
 @_typing.final
 class Done(_message.Message):

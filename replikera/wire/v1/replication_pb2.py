@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from replikera.wire.v1 import types_pb2 as replikera_dot_wire_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#replikera/wire/v1/replication.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreplikera/wire/v1/types.proto\"\x87\x02\n\x10ReplicateRequest\x12.\n\x04open\x18\x01 \x01(\x0b\x32\x1e.replikera.wire.v1.OpenReplicaH\x00\x12\x30\n\x05\x62\x65gin\x18\x02 \x01(\x0b\x32\x1f.replikera.wire.v1.SegmentBeginH\x00\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x18.replikera.wire.v1.BatchH\x00\x12,\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1d.replikera.wire.v1.SegmentEndH\x00\x12-\n\x07\x61\x62\x61ndon\x18\x05 \x01(\x0b\x32\x1a.replikera.wire.v1.AbandonH\x00\x42\t\n\x07message\"\x90\x02\n\x11ReplicateResponse\x12\x32\n\x06opened\x18\x01 \x01(\x0b\x32 .replikera.wire.v1.ReplicaOpenedH\x00\x12-\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.replikera.wire.v1.ReceiptH\x00\x12+\n\x06sealed\x18\x03 \x01(\x0b\x32\x19.replikera.wire.v1.SealedH\x00\x12\x31\n\tabandoned\x18\x04 \x01(\x0b\x32\x1c.replikera.wire.v1.AbandonedH\x00\x12-\n\x07refused\x18\x05 \x01(\x0b\x32\x1a.replikera.wire.v1.RefusedH\x00\x42\t\n\x07message\"\\\n\x0bOpenReplica\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\r\n\x05grant\x18\x03 \x01(\x0c\"g\n\rReplicaOpened\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\x02 \x01(\x0c\x12\x15\n\rattempt_floor\x18\x03 \x01(\x04\x12\x17\n\x0f\x64urable_records\x18\x04 \x01(\x04\"\x1e\n\x0cSegmentBegin\x12\x0e\n\x06header\x18\x01 \x01(\x0c\"1\n\x05\x42\x61tch\x12\x0f\n\x07records\x18\x01 \x01(\x0c\x12\x17\n\x0fpayload_lengths\x18\x02 \x03(\r\"3\n\nSegmentEnd\x12\x0f\n\x07trailer\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63hain_digest\x18\x02 \x01(\x0c\"@\n\x07\x41\x62\x61ndon\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x04\"4\n\tAbandoned\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x15\n\rattempt_floor\x18\x02 \x01(\x04\"T\n\x07Receipt\x12\x18\n\x10received_records\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x17\n\x0f\x64urable_records\x18\x03 \x01(\x04\"s\n\x06Sealed\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\x03 \x01(\x0c\x12-\n\tsealed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"K\n\x07Refused\x12+\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x1a.replikera.wire.v1.Failure\x12\x13\n\x0bis_diverged\x18\x02 \x01(\x08\x32p\n\x12ReplicationService\x12Z\n\tReplicate\x12#.replikera.wire.v1.ReplicateRequest\x1a$.replikera.wire.v1.ReplicateResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#replikera/wire/v1/replication.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreplikera/wire/v1/types.proto\"\xbb\x02\n\x10ReplicateRequest\x12.\n\x04open\x18\x01 \x01(\x0b\x32\x1e.replikera.wire.v1.OpenReplicaH\x00\x12\x30\n\x05\x62\x65gin\x18\x02 \x01(\x0b\x32\x1f.replikera.wire.v1.SegmentBeginH\x00\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x18.replikera.wire.v1.BatchH\x00\x12,\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1d.replikera.wire.v1.SegmentEndH\x00\x12-\n\x07\x61\x62\x61ndon\x18\x05 \x01(\x0b\x32\x1a.replikera.wire.v1.AbandonH\x00\x12\x32\n\x07present\x18\x06 \x01(\x0b\x32\x1f.replikera.wire.v1.PresentGrantH\x00\x42\t\n\x07message\"\x90\x02\n\x11ReplicateResponse\x12\x32\n\x06opened\x18\x01 \x01(\x0b\x32 .replikera.wire.v1.ReplicaOpenedH\x00\x12-\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.replikera.wire.v1.ReceiptH\x00\x12+\n\x06sealed\x18\x03 \x01(\x0b\x32\x19.replikera.wire.v1.SealedH\x00\x12\x31\n\tabandoned\x18\x04 \x01(\x0b\x32\x1c.replikera.wire.v1.AbandonedH\x00\x12-\n\x07refused\x18\x05 \x01(\x0b\x32\x1a.replikera.wire.v1.RefusedH\x00\x42\t\n\x07message\"\\\n\x0bOpenReplica\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\r\n\x05grant\x18\x03 \x01(\x0c\"\x1d\n\x0cPresentGrant\x12\r\n\x05grant\x18\x01 \x01(\x0c\"g\n\rReplicaOpened\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\x02 \x01(\x0c\x12\x15\n\rattempt_floor\x18\x03 \x01(\x04\x12\x17\n\x0f\x64urable_records\x18\x04 \x01(\x04\"\x1e\n\x0cSegmentBegin\x12\x0e\n\x06header\x18\x01 \x01(\x0c\"1\n\x05\x42\x61tch\x12\x0f\n\x07records\x18\x01 \x01(\x0c\x12\x17\n\x0fpayload_lengths\x18\x02 \x03(\r\"3\n\nSegmentEnd\x12\x0f\n\x07trailer\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63hain_digest\x18\x02 \x01(\x0c\"@\n\x07\x41\x62\x61ndon\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x04\"4\n\tAbandoned\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x15\n\rattempt_floor\x18\x02 \x01(\x04\"T\n\x07Receipt\x12\x18\n\x10received_records\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x17\n\x0f\x64urable_records\x18\x03 \x01(\x04\"s\n\x06Sealed\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\x03 \x01(\x0c\x12-\n\tsealed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"K\n\x07Refused\x12+\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x1a.replikera.wire.v1.Failure\x12\x13\n\x0bis_diverged\x18\x02 \x01(\x08\x32p\n\x12ReplicationService\x12Z\n\tReplicate\x12#.replikera.wire.v1.ReplicateRequest\x1a$.replikera.wire.v1.ReplicateResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,29 +34,31 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'replikera.wire.v1.replicati
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REPLICATEREQUEST']._serialized_start=123
-  _globals['_REPLICATEREQUEST']._serialized_end=386
-  _globals['_REPLICATERESPONSE']._serialized_start=389
-  _globals['_REPLICATERESPONSE']._serialized_end=661
-  _globals['_OPENREPLICA']._serialized_start=663
-  _globals['_OPENREPLICA']._serialized_end=755
-  _globals['_REPLICAOPENED']._serialized_start=757
-  _globals['_REPLICAOPENED']._serialized_end=860
-  _globals['_SEGMENTBEGIN']._serialized_start=862
-  _globals['_SEGMENTBEGIN']._serialized_end=892
-  _globals['_BATCH']._serialized_start=894
-  _globals['_BATCH']._serialized_end=943
-  _globals['_SEGMENTEND']._serialized_start=945
-  _globals['_SEGMENTEND']._serialized_end=996
-  _globals['_ABANDON']._serialized_start=998
-  _globals['_ABANDON']._serialized_end=1062
-  _globals['_ABANDONED']._serialized_start=1064
-  _globals['_ABANDONED']._serialized_end=1116
-  _globals['_RECEIPT']._serialized_start=1118
-  _globals['_RECEIPT']._serialized_end=1202
-  _globals['_SEALED']._serialized_start=1204
-  _globals['_SEALED']._serialized_end=1319
-  _globals['_REFUSED']._serialized_start=1321
-  _globals['_REFUSED']._serialized_end=1396
-  _globals['_REPLICATIONSERVICE']._serialized_start=1398
-  _globals['_REPLICATIONSERVICE']._serialized_end=1510
+  _globals['_REPLICATEREQUEST']._serialized_end=438
+  _globals['_REPLICATERESPONSE']._serialized_start=441
+  _globals['_REPLICATERESPONSE']._serialized_end=713
+  _globals['_OPENREPLICA']._serialized_start=715
+  _globals['_OPENREPLICA']._serialized_end=807
+  _globals['_PRESENTGRANT']._serialized_start=809
+  _globals['_PRESENTGRANT']._serialized_end=838
+  _globals['_REPLICAOPENED']._serialized_start=840
+  _globals['_REPLICAOPENED']._serialized_end=943
+  _globals['_SEGMENTBEGIN']._serialized_start=945
+  _globals['_SEGMENTBEGIN']._serialized_end=975
+  _globals['_BATCH']._serialized_start=977
+  _globals['_BATCH']._serialized_end=1026
+  _globals['_SEGMENTEND']._serialized_start=1028
+  _globals['_SEGMENTEND']._serialized_end=1079
+  _globals['_ABANDON']._serialized_start=1081
+  _globals['_ABANDON']._serialized_end=1145
+  _globals['_ABANDONED']._serialized_start=1147
+  _globals['_ABANDONED']._serialized_end=1199
+  _globals['_RECEIPT']._serialized_start=1201
+  _globals['_RECEIPT']._serialized_end=1285
+  _globals['_SEALED']._serialized_start=1287
+  _globals['_SEALED']._serialized_end=1402
+  _globals['_REFUSED']._serialized_start=1404
+  _globals['_REFUSED']._serialized_end=1479
+  _globals['_REPLICATIONSERVICE']._serialized_start=1481
+  _globals['_REPLICATIONSERVICE']._serialized_end=1593
 # @@protoc_insertion_point(module_scope)

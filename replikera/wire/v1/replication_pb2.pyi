@@ -34,6 +34,7 @@ class ReplicateRequest(_message.Message):
     BATCH_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     ABANDON_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___OpenReplica: ...
     @_builtins.property
@@ -44,6 +45,8 @@ class ReplicateRequest(_message.Message):
     def end(self) -> Global___SegmentEnd: ...
     @_builtins.property
     def abandon(self) -> Global___Abandon: ...
+    @_builtins.property
+    def present(self) -> Global___PresentGrant: ...
     def __init__(
         self,
         *,
@@ -52,12 +55,13 @@ class ReplicateRequest(_message.Message):
         batch: Global___Batch | None = ...,
         end: Global___SegmentEnd | None = ...,
         abandon: Global___Abandon | None = ...,
+        present: Global___PresentGrant | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "batch", b"batch", "begin", b"begin", "end", b"end", "message", b"message", "open", b"open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "batch", b"batch", "begin", b"begin", "end", b"end", "message", b"message", "open", b"open", "present", b"present"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "batch", b"batch", "begin", b"begin", "end", b"end", "message", b"message", "open", b"open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "batch", b"batch", "begin", b"begin", "end", b"end", "message", b"message", "open", b"open", "present", b"present"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "begin", "batch", "end", "abandon"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "begin", "batch", "end", "abandon", "present"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -110,6 +114,7 @@ class OpenReplica(_message.Message):
     GRANT_FIELD_NUMBER: _builtins.int
     protection_id: _builtins.str
     grant: _builtins.bytes
+    """A serialised Signed: without a valid grant for exactly this the target refuses."""
     @_builtins.property
     def epoch(self) -> _types_pb2.Epoch: ...
     def __init__(
@@ -126,6 +131,27 @@ class OpenReplica(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OpenReplica: _TypeAlias = OpenReplica  # noqa: Y015
+
+@_typing.final
+class PresentGrant(_message.Message):
+    """A newer grant for the open protection: the conversation may last until it ends. Not answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    grant: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        grant: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PresentGrant: _TypeAlias = PresentGrant  # noqa: Y015
 
 @_typing.final
 class ReplicaOpened(_message.Message):

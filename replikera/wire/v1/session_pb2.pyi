@@ -15,6 +15,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from replikera.wire.v1 import orders_pb2 as _orders_pb2
+from replikera.wire.v1 import trust_pb2 as _trust_pb2
 from replikera.wire.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -49,6 +50,50 @@ REPLICATION_STATE_RESYNC_REQUIRED: ReplicationState.ValueType  # 4
 Global___ReplicationState: _TypeAlias = ReplicationState  # noqa: Y015
 
 @_typing.final
+class RenewCertificateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_SIGNING_REQUEST_FIELD_NUMBER: _builtins.int
+    certificate_signing_request: _builtins.bytes
+    """PKCS#10, DER. Subject and SAN are ignored: the vault writes them."""
+    def __init__(
+        self,
+        *,
+        certificate_signing_request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_signing_request", b"certificate_signing_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCertificateRequest: _TypeAlias = RenewCertificateRequest  # noqa: Y015
+
+@_typing.final
+class RenewCertificateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    certificate_chain: _builtins.bytes
+    """PEM: the leaf, then the issuing certificate."""
+    @_builtins.property
+    def not_after(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        certificate_chain: _builtins.bytes = ...,
+        not_after: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_after", b"not_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "not_after", b"not_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCertificateResponse: _TypeAlias = RenewCertificateResponse  # noqa: Y015
+
+@_typing.final
 class SessionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -59,6 +104,8 @@ class SessionRequest(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     REPLICATION_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
+    DENY_LIST_STORED_FIELD_NUMBER: _builtins.int
+    DENY_LIST_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -73,6 +120,12 @@ class SessionRequest(_message.Message):
     def replication(self) -> Global___ReplicationReport: ...
     @_builtins.property
     def points(self) -> Global___RecoveryPointReport: ...
+    @_builtins.property
+    def deny_list_stored(self) -> Global___DenyListStored: ...
+    @_builtins.property
+    def deny_list(self) -> _trust_pb2.Signed:
+        """The list that this host has stored, in answer to SendDenyList."""
+
     def __init__(
         self,
         *,
@@ -83,12 +136,14 @@ class SessionRequest(_message.Message):
         outcome: _orders_pb2.OrderOutcome | None = ...,
         replication: Global___ReplicationReport | None = ...,
         points: Global___RecoveryPointReport | None = ...,
+        deny_list_stored: Global___DenyListStored | None = ...,
+        deny_list: _trust_pb2.Signed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "message", b"message", "outcome", b"outcome", "points", b"points", "progress", b"progress", "replication", b"replication"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deny_list", b"deny_list", "deny_list_stored", b"deny_list_stored", "heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "message", b"message", "outcome", b"outcome", "points", b"points", "progress", b"progress", "replication", b"replication"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "message", b"message", "outcome", b"outcome", "points", b"points", "progress", b"progress", "replication", b"replication"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deny_list", b"deny_list", "deny_list_stored", b"deny_list_stored", "heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "message", b"message", "outcome", b"outcome", "points", b"points", "progress", b"progress", "replication", b"replication"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "inventory", "progress", "outcome", "replication", "points"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "inventory", "progress", "outcome", "replication", "points", "deny_list_stored", "deny_list"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -104,6 +159,10 @@ class SessionResponse(_message.Message):
     OUTCOME_ACCEPTED_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     POINTS_ACCEPTED_FIELD_NUMBER: _builtins.int
+    DENY_LIST_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    WITHDRAW_FIELD_NUMBER: _builtins.int
+    SEND_DENY_LIST_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -116,6 +175,14 @@ class SessionResponse(_message.Message):
     def drain(self) -> Global___Drain: ...
     @_builtins.property
     def points_accepted(self) -> Global___RecoveryPointsAccepted: ...
+    @_builtins.property
+    def deny_list(self) -> _trust_pb2.Signed: ...
+    @_builtins.property
+    def grant(self) -> Global___GrantUpdate: ...
+    @_builtins.property
+    def withdraw(self) -> Global___WithdrawOrder: ...
+    @_builtins.property
+    def send_deny_list(self) -> Global___SendDenyList: ...
     def __init__(
         self,
         *,
@@ -125,12 +192,16 @@ class SessionResponse(_message.Message):
         outcome_accepted: Global___OutcomeAccepted | None = ...,
         drain: Global___Drain | None = ...,
         points_accepted: Global___RecoveryPointsAccepted | None = ...,
+        deny_list: _trust_pb2.Signed | None = ...,
+        grant: Global___GrantUpdate | None = ...,
+        withdraw: Global___WithdrawOrder | None = ...,
+        send_deny_list: Global___SendDenyList | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "heartbeat", b"heartbeat", "message", b"message", "order", b"order", "outcome_accepted", b"outcome_accepted", "points_accepted", b"points_accepted", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deny_list", b"deny_list", "drain", b"drain", "grant", b"grant", "heartbeat", b"heartbeat", "message", b"message", "order", b"order", "outcome_accepted", b"outcome_accepted", "points_accepted", b"points_accepted", "send_deny_list", b"send_deny_list", "welcome", b"welcome", "withdraw", b"withdraw"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "heartbeat", b"heartbeat", "message", b"message", "order", b"order", "outcome_accepted", b"outcome_accepted", "points_accepted", b"points_accepted", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deny_list", b"deny_list", "drain", b"drain", "grant", b"grant", "heartbeat", b"heartbeat", "message", b"message", "order", b"order", "outcome_accepted", b"outcome_accepted", "points_accepted", b"points_accepted", "send_deny_list", b"send_deny_list", "welcome", b"welcome", "withdraw", b"withdraw"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "heartbeat", "order", "outcome_accepted", "drain", "points_accepted"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "heartbeat", "order", "outcome_accepted", "drain", "points_accepted", "deny_list", "grant", "withdraw", "send_deny_list"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -142,23 +213,86 @@ class Hello(_message.Message):
 
     FACTS_FIELD_NUMBER: _builtins.int
     CONTROL_VERSION_FIELD_NUMBER: _builtins.int
+    CONTROL_DIGEST_FIELD_NUMBER: _builtins.int
+    START_COUNT_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    DENY_LIST_VERSION_FIELD_NUMBER: _builtins.int
+    PROTECTIONS_FIELD_NUMBER: _builtins.int
     control_version: _builtins.int
-    """The highest control-state version this agent obeyed; a vault behind it is refused."""
+    """The newest control state that this agent obeyed: a number of the vault's history and the digest of the chain
+    there. A vault that does not have it was restored from an older copy: it is told what this host knows, and not
+    obeyed until it has caught up.
+    """
+    control_digest: _builtins.bytes
+    start_count: _builtins.int
+    """How often this agent was started with this identity, durable, and a UUID made at this start. A start count that
+    does not rise with a new run betrays a copy of the host.
+    """
+    run_id: _builtins.str
+    deny_list_version: _builtins.int
+    """Version of the deny-list that this host has stored, 0 for none."""
     @_builtins.property
     def facts(self) -> _types_pb2.HostFacts: ...
+    @_builtins.property
+    def protections(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldProtection]: ...
     def __init__(
         self,
         *,
         facts: _types_pb2.HostFacts | None = ...,
         control_version: _builtins.int = ...,
+        control_digest: _builtins.bytes = ...,
+        start_count: _builtins.int = ...,
+        run_id: _builtins.str = ...,
+        deny_list_version: _builtins.int = ...,
+        protections: _abc.Iterable[Global___HeldProtection] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_version", b"control_version", "facts", b"facts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_digest", b"control_digest", "control_version", b"control_version", "deny_list_version", b"deny_list_version", "facts", b"facts", "protections", b"protections", "run_id", b"run_id", "start_count", b"start_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class HeldProtection(_message.Message):
+    """A protection that this host takes part in, as its own files tell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    IS_SOURCE_FIELD_NUMBER: _builtins.int
+    MACHINE_ID_FIELD_NUMBER: _builtins.int
+    MACHINE_NAME_FIELD_NUMBER: _builtins.int
+    PEER_HOST_ID_FIELD_NUMBER: _builtins.int
+    GRANT_VERSION_FIELD_NUMBER: _builtins.int
+    protection_id: _builtins.str
+    is_source: _builtins.bool
+    machine_id: _builtins.str
+    machine_name: _builtins.str
+    peer_host_id: _builtins.str
+    grant_version: _builtins.int
+    @_builtins.property
+    def epoch(self) -> _types_pb2.Epoch: ...
+    def __init__(
+        self,
+        *,
+        protection_id: _builtins.str = ...,
+        epoch: _types_pb2.Epoch | None = ...,
+        is_source: _builtins.bool = ...,
+        machine_id: _builtins.str = ...,
+        machine_name: _builtins.str = ...,
+        peer_host_id: _builtins.str = ...,
+        grant_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "grant_version", b"grant_version", "is_source", b"is_source", "machine_id", b"machine_id", "machine_name", b"machine_name", "peer_host_id", b"peer_host_id", "protection_id", b"protection_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldProtection: _TypeAlias = HeldProtection  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
@@ -167,8 +301,13 @@ class Welcome(_message.Message):
     HOST_ID_FIELD_NUMBER: _builtins.int
     CONTROL_VERSION_FIELD_NUMBER: _builtins.int
     NOW_FIELD_NUMBER: _builtins.int
+    CONTROL_DIGEST_FIELD_NUMBER: _builtins.int
+    IS_RECONCILING_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
     control_version: _builtins.int
+    control_digest: _builtins.bytes
+    is_reconciling: _builtins.bool
+    """The vault was restored and asks its hosts what they know: it sends no order, and its version may be behind."""
     @_builtins.property
     def now(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -177,14 +316,100 @@ class Welcome(_message.Message):
         host_id: _builtins.str = ...,
         control_version: _builtins.int = ...,
         now: _timestamp_pb2.Timestamp | None = ...,
+        control_digest: _builtins.bytes = ...,
+        is_reconciling: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_version", b"control_version", "host_id", b"host_id", "now", b"now"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_digest", b"control_digest", "control_version", b"control_version", "host_id", b"host_id", "is_reconciling", b"is_reconciling", "now", b"now"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
+
+@_typing.final
+class DenyListStored(_message.Message):
+    """The host has made a deny-list durable and obeys it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DenyListStored: _TypeAlias = DenyListStored  # noqa: Y015
+
+@_typing.final
+class GrantUpdate(_message.Message):
+    """To the source of a protection: present this from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    protection_id: _builtins.str
+    grant: _builtins.bytes
+    """A serialised Signed."""
+    def __init__(
+        self,
+        *,
+        protection_id: _builtins.str = ...,
+        grant: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "protection_id", b"protection_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantUpdate: _TypeAlias = GrantUpdate  # noqa: Y015
+
+@_typing.final
+class WithdrawOrder(_message.Message):
+    """Do not begin this order. Answered with its outcome: withdrawn, or what came of it if it had begun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        order_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawOrder: _TypeAlias = WithdrawOrder  # noqa: Y015
+
+@_typing.final
+class SendDenyList(_message.Message):
+    """The vault is behind this host's deny-list and asks for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendDenyList: _TypeAlias = SendDenyList  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):

@@ -39,6 +39,11 @@ class HostSessionServiceStub(object):
                 request_serializer=replikera_dot_wire_dot_v1_dot_session__pb2.SessionRequest.SerializeToString,
                 response_deserializer=replikera_dot_wire_dot_v1_dot_session__pb2.SessionResponse.FromString,
                 _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/replikera.wire.v1.HostSessionService/RenewCertificate',
+                request_serializer=replikera_dot_wire_dot_v1_dot_session__pb2.RenewCertificateRequest.SerializeToString,
+                response_deserializer=replikera_dot_wire_dot_v1_dot_session__pb2.RenewCertificateResponse.FromString,
+                _registered_method=True)
 
 
 class HostSessionServiceServicer(object):
@@ -50,6 +55,15 @@ class HostSessionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewCertificate(self, request, context):
+        """Exchanges a valid certificate for a new one. The old one is refused from the first use of the new one on; a
+        repeated request with the same key answers the same certificate. INVALID_ARGUMENT: the signing request does not
+        prove possession of a P-256 key. PERMISSION_DENIED: the host is quarantined, revoked or retired.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HostSessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -57,6 +71,11 @@ def add_HostSessionServiceServicer_to_server(servicer, server):
                     servicer.Session,
                     request_deserializer=replikera_dot_wire_dot_v1_dot_session__pb2.SessionRequest.FromString,
                     response_serializer=replikera_dot_wire_dot_v1_dot_session__pb2.SessionResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=replikera_dot_wire_dot_v1_dot_session__pb2.RenewCertificateRequest.FromString,
+                    response_serializer=replikera_dot_wire_dot_v1_dot_session__pb2.RenewCertificateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +105,33 @@ class HostSessionService(object):
             '/replikera.wire.v1.HostSessionService/Session',
             replikera_dot_wire_dot_v1_dot_session__pb2.SessionRequest.SerializeToString,
             replikera_dot_wire_dot_v1_dot_session__pb2.SessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/replikera.wire.v1.HostSessionService/RenewCertificate',
+            replikera_dot_wire_dot_v1_dot_session__pb2.RenewCertificateRequest.SerializeToString,
+            replikera_dot_wire_dot_v1_dot_session__pb2.RenewCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,11 @@ GRPC_VERSION: str
 class HostSessionServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     Session: _aio.StreamStreamMultiCallable[_session_pb2.SessionRequest, _session_pb2.SessionResponse]
+    RenewCertificate: _aio.UnaryUnaryMultiCallable[_session_pb2.RenewCertificateRequest, _session_pb2.RenewCertificateResponse]
+    """Exchanges a valid certificate for a new one. The old one is refused from the first use of the new one on; a
+    repeated request with the same key answers the same certificate. INVALID_ARGUMENT: the signing request does not
+    prove possession of a P-256 key. PERMISSION_DENIED: the host is quarantined, revoked or retired.
+    """
 
 class HostSessionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -28,5 +33,16 @@ class HostSessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_session_pb2.SessionRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_session_pb2.SessionRequest], _abc.AsyncIterator[_session_pb2.SessionResponse]],
     ) -> _abc.AsyncIterator[_session_pb2.SessionResponse]: ...
+
+    @_abc_1.abstractmethod
+    def RenewCertificate(
+        self,
+        request: _session_pb2.RenewCertificateRequest,
+        context: _aio.ServicerContext[_session_pb2.RenewCertificateRequest, _abc.Awaitable[_session_pb2.RenewCertificateResponse]],
+    ) -> _abc.Awaitable[_session_pb2.RenewCertificateResponse]:
+        """Exchanges a valid certificate for a new one. The old one is refused from the first use of the new one on; a
+        repeated request with the same key answers the same certificate. INVALID_ARGUMENT: the signing request does not
+        prove possession of a P-256 key. PERMISSION_DENIED: the host is quarantined, revoked or retired.
+        """
 
 def add_HostSessionServiceServicer_to_server(servicer: HostSessionServiceServicer, server: _aio.Server) -> None: ...

@@ -67,7 +67,8 @@ class HostProcess:
     def pretend_to_be_joined(self, *, valid_for: timedelta = timedelta(days=7)) -> None:
         folder = MembershipFolder(SystemFiles(), self.state / "identity")
         membership = Membership(VAULT_ID, "home", "host-1", "127.0.0.1:1", "a")
-        folder.save(membership, make_authority().issue(Role.HOST, "host-1", valid_for=valid_for))
+        credentials = make_authority().issue(Role.HOST, "host-1", valid_for=valid_for)
+        folder.adopt("join-1", membership, credentials)
 
     def reach(self, vault: RunningVault) -> None:
         """Let the vault's name mean this machine."""
@@ -139,6 +140,7 @@ async def test_expired_certificate_is_named(host: HostProcess) -> None:
     ended = await host.run("run", "--settings", str(host.settings))
     assert ended.exit_code == 1
     assert "has expired" in no_traceback(ended)
+    assert "replikera host readmit" in ended.errors
 
 
 def damage_ledger(host: HostProcess) -> str:
@@ -153,11 +155,30 @@ def damage_control_version(host: HostProcess) -> str:
 
 
 def damage_identity(host: HostProcess) -> str:
-    (host.state / "identity" / "certificate.pem").write_text("")
+    (host.state / "identity" / "join-1" / "certificate.pem").write_text("")
     return "the identity of this host"
 
 
-@pytest.mark.parametrize("damage", [damage_ledger, damage_control_version, damage_identity])
+def damage_run_count(host: HostProcess) -> str:
+    (host.state / "identity" / "starts.json").write_text("{")
+    return "starts.json does not hold"
+
+
+def damage_deny_list(host: HostProcess) -> str:
+    (host.state / "deny-list").write_text("{")
+    return "deny-list cannot be used"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_ledger,
+        damage_control_version,
+        damage_identity,
+        damage_run_count,
+        damage_deny_list,
+    ],
+)
 async def test_damaged_state_is_named(
     host: HostProcess, damage: Callable[[HostProcess], str]
 ) -> None:
@@ -175,9 +196,20 @@ async def test_text_that_is_no_join_line_is_refused(host: HostProcess, given: by
     assert "not a whole join line" in no_traceback(ended)
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640])
+async def test_join_line_that_others_may_read_is_refused(host: HostProcess, mode: int) -> None:
+    path = host.folder / "line"
+    path.write_text("rk1/...")
+    path.chmod(mode)
+    ended = await host.run("join", "--settings", str(host.settings), "--file", str(path))
+    assert ended.exit_code == 1
+    assert f"chmod 600 {path}" in no_traceback(ended)
+
+
 async def test_file_that_holds_no_join_line_is_named(host: HostProcess) -> None:
     path = host.folder / "line"
     path.write_bytes(b"\xff" * 5000)
+    path.chmod(0o600)
     ended = await host.run("join", "--settings", str(host.settings), "--file", str(path))
     assert ended.exit_code == 1
     assert str(path) in no_traceback(ended)
@@ -201,6 +233,25 @@ async def test_second_agent_of_a_folder_is_refused(host: HostProcess) -> None:
         ended = await host.run("run", "--settings", str(host.settings))
     assert ended.exit_code == 1
     assert "runs on" in no_traceback(ended)
+
+
+async def test_join_beside_a_running_agent_is_refused(host: HostProcess) -> None:
+    host.pretend_to_be_joined()
+    line = f"rk1/{'0' * 16}/{'s' * 43}/127.0.0.1:1/{'0' * 64}"
+    async with host.started() as process:
+        await event(process, "agent ready")
+        ended = await host.run("join", "--settings", str(host.settings), given=line.encode())
+    assert ended.exit_code == 1
+    assert "stop it first" in no_traceback(ended)
+
+
+async def test_every_start_is_counted(host: HostProcess) -> None:
+    host.pretend_to_be_joined()
+    for count in (1, 2):
+        async with host.started() as process:
+            await event(process, "agent ready")
+        told = json.loads((host.state / "identity" / "starts.json").read_text())
+        assert told == {"start_count": count}
 
 
 async def test_port_in_use_is_named(host: HostProcess, tmp_path: Path) -> None:

@@ -1,29 +1,24 @@
 """Joining: the agent's side against a real vault, and against what only looks like one."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 import pytest
-from typing_extensions import override
+from cryptography import x509
 
 from agent.control.join import JoinError, join
 from agent.control.membership import Membership, MembershipFolder
-from replikera.channel import RpcContext, enrolment_server
 from replikera.enrolment import JoinLine, parse_join_line
-from replikera.identity import Role, root_fingerprint
+from replikera.identity import Credentials, Role, root_fingerprint
 from replikera.system.files import SystemFiles
 from replikera.system.workers import ThreadWorker
-from replikera.wire.v1 import enrolment_pb2, enrolment_pb2_grpc
+from replikera.wire.v1 import enrolment_pb2
+from tests.integration.agent.listeners import KEY_ID, SECRET, listener, membership_of
 from tests.integration.coordinator.running_vault import RunningVault
 from tests.support.authority import VAULT_ID, Authority, make_authority
-
-SECRET = "s" * 43
 
 
 class Host:
@@ -68,11 +63,29 @@ async def test_join_gives_the_host_an_identity_in_the_vault(
 
 
 async def test_host_that_has_joined_is_left_as_it_is(vault: RunningVault, host: Host) -> None:
-    membership = await host.join(await line_of(vault))
-    with pytest.raises(JoinError, match="has joined a vault already.*Remove that folder first"):
+    await host.join(await line_of(vault))
+    before = host.folder.load()
+    with pytest.raises(JoinError, match="the vault refused: .*host readmit"):
         await host.join(await line_of(vault))
-    assert host.folder.load()[0] == membership
+    assert host.folder.load() == before
     assert len((await vault.get("/hosts"))["items"]) == 1
+
+
+async def test_readmitted_host_stays_the_host_that_it_is(vault: RunningVault, host: Host) -> None:
+    membership = await host.join(await line_of(vault))
+    _, before = host.folder.load()
+    invitation = await vault.post("/hosts/a-host/readmit", {"reason": "reinstalled"})
+    line = replace(
+        parse_join_line(invitation["join_line"]), address=f"127.0.0.1:{vault.ports.enrolment}"
+    )
+    assert await host.join(line) == membership
+    again, after = host.folder.load()
+    assert again == membership
+    assert after.private_key != before.private_key
+    assert await host.join(line) == membership
+    assert host.folder.load() == (again, after)
+    (listed,) = (await vault.get("/hosts"))["items"]
+    assert listed["id"] == membership.host_id
 
 
 async def test_join_whose_answer_was_lost_is_repeated_with_the_same_line(
@@ -112,53 +125,6 @@ async def test_unreachable_vault_is_named(host: Host) -> None:
     assert "127.0.0.1:1 is reachable" in await host.refusal(line)
 
 
-class Recorder(enrolment_pb2_grpc.EnrolmentServiceServicer):
-    """An enrolment listener that answers any root and notes every secret that it is given."""
-
-    def __init__(self, root: bytes, answer: enrolment_pb2.EnrolResponse | None) -> None:
-        self._root = root
-        self._answer = answer
-        self.secrets: list[str] = []
-
-    @override
-    async def GetTrustRoot(
-        self, request: enrolment_pb2.GetTrustRootRequest, context: RpcContext
-    ) -> enrolment_pb2.GetTrustRootResponse:
-        return enrolment_pb2.GetTrustRootResponse(root_certificate=self._root)
-
-    @override
-    async def Enrol(
-        self, request: enrolment_pb2.EnrolRequest, context: RpcContext
-    ) -> enrolment_pb2.EnrolResponse:
-        self.secrets.append(request.secret)
-        if self._answer is None:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the store is away")
-        return self._answer
-
-
-@asynccontextmanager
-async def listener(
-    authority: Authority,
-    root: bytes,
-    *,
-    role: Role = Role.VAULT,
-    name: str = VAULT_ID,
-    answer: enrolment_pb2.EnrolResponse | None = None,
-) -> AsyncIterator[tuple[Recorder, JoinLine]]:
-    recorder = Recorder(root, answer)
-
-    def register(server: grpc.aio.Server) -> None:
-        enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server(recorder, server)
-
-    server = enrolment_server("127.0.0.1:0", authority.issue(role, name), register)
-    await server.start()
-    fingerprint = root_fingerprint(authority.root_pem)
-    try:
-        yield recorder, JoinLine("0" * 16, SECRET, f"127.0.0.1:{server.port}", fingerprint)
-    finally:
-        await server.stop(0)
-
-
 async def test_vault_with_another_root_is_told_nothing(host: Host) -> None:
     authority, other = make_authority(), make_authority()
     async with listener(authority, authority.root_pem) as (recorder, line):
@@ -196,10 +162,10 @@ async def test_vault_that_fails_may_be_asked_again_with_the_same_key(host: Host)
     authority = make_authority()
     async with listener(authority, authority.root_pem) as (recorder, line):
         assert "Run the same command again" in await host.refusal(line)
-        key = await asyncio.to_thread(host.folder.pending_key)
         await host.refusal(line)
-        assert await asyncio.to_thread(host.folder.pending_key) == key
     assert recorder.secrets == [SECRET, SECRET]
+    first, second = (request.certificate_signing_request for request in recorder.requests)
+    assert public_key(first) == public_key(second)
 
 
 async def test_certificate_that_is_not_for_this_hosts_key_is_not_kept(host: Host) -> None:
@@ -211,7 +177,7 @@ async def test_certificate_that_is_not_for_this_hosts_key_is_not_kept(host: Host
         certificate_chain=other.certificate_chain,
         root_certificate=authority.root_pem,
     )
-    async with listener(authority, authority.root_pem, answer=answer) as (_, line):
+    async with listener(authority, authority.root_pem, answer=lambda _: answer) as (_, line):
         assert "is not this host's" in await host.refusal(line)
 
 
@@ -221,3 +187,98 @@ async def test_something_else_that_listens_is_no_vault(host: Host) -> None:
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         line = JoinLine("0" * 16, SECRET, address, "0" * 64)
         assert f"{address} is reachable" in await host.refusal(line)
+
+
+def public_key(signing_request: bytes) -> object:
+    return x509.load_der_x509_csr(signing_request).public_key()
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return make_authority()
+
+
+def joined(host: Host, authority: Authority, *, vault_id: str = VAULT_ID) -> Credentials:
+    """Make the host one that joined long ago."""
+    credentials = authority.issue(Role.HOST, "host-1", vault_id=vault_id)
+    host.folder.adopt(
+        "join-1", Membership(vault_id, "home", "host-1", "vault.test:7401", "a"), credentials
+    )
+    return credentials
+
+
+async def test_member_shows_its_id_and_replaces_its_key(host: Host, authority: Authority) -> None:
+    before = joined(host, authority)
+    while_asking: list[Credentials] = []
+
+    def answer(request: enrolment_pb2.EnrolRequest) -> enrolment_pb2.EnrolResponse:
+        while_asking.append(host.folder.load()[1])
+        return membership_of(authority, "host-1", request)
+
+    async with listener(authority, authority.root_pem, answer=answer) as (recorder, line):
+        membership = await host.join(line)
+        assert await host.join(line) == membership
+    assert while_asking[0] == before
+    assert [request.existing_host_id for request in recorder.requests] == ["host-1", "host-1"]
+    first, second = (request.certificate_signing_request for request in recorder.requests)
+    assert public_key(first) == public_key(second)
+    loaded, after = host.folder.load()
+    assert loaded == membership
+    assert after.private_key != before.private_key
+    assert {path.name for path in host.folder.path.iterdir()} == {"vault.json", f"join-{KEY_ID}"}
+
+
+async def test_member_that_has_lost_its_key_is_readmitted_too(
+    host: Host, authority: Authority
+) -> None:
+    joined(host, authority)
+    (host.folder.path / "join-1" / "key.pem").unlink()
+
+    def answer(request: enrolment_pb2.EnrolRequest) -> enrolment_pb2.EnrolResponse:
+        return membership_of(authority, "host-1", request)
+
+    async with listener(authority, authority.root_pem, answer=answer) as (_, line):
+        await host.join(line)
+    assert host.folder.load()[0].host_id == "host-1"
+
+
+async def test_member_that_is_refused_keeps_what_it_has(host: Host, authority: Authority) -> None:
+    before = joined(host, authority)
+    async with listener(authority, authority.root_pem) as (recorder, line):
+        with pytest.raises(JoinError, match="the store is away"):
+            await host.join(line)
+    assert recorder.requests[0].existing_host_id == "host-1"
+    assert host.folder.load()[1] == before
+
+
+async def test_member_does_not_become_another_host(host: Host, authority: Authority) -> None:
+    before = joined(host, authority)
+
+    def answer(request: enrolment_pb2.EnrolRequest) -> enrolment_pb2.EnrolResponse:
+        return membership_of(authority, "host-2", request)
+
+    async with listener(authority, authority.root_pem, answer=answer) as (_, line):
+        with pytest.raises(JoinError, match="this is host host-1, and the vault answered for"):
+            await host.join(line)
+    assert host.folder.load()[1] == before
+
+
+async def test_member_of_another_vault_is_told_so_and_sends_nothing(
+    host: Host, authority: Authority
+) -> None:
+    joined(host, make_authority(), vault_id="99999999-2222-4333-8444-555555555555")
+    async with listener(authority, authority.root_pem) as (recorder, line):
+        with pytest.raises(JoinError, match="another vault.*Remove that folder first"):
+            await host.join(line)
+    assert recorder.secrets == []
+
+
+async def test_damaged_membership_is_named_and_nothing_is_sent(
+    host: Host, authority: Authority
+) -> None:
+    joined(host, authority)
+    (host.folder.path / "vault.json").write_text("{}")
+    async with listener(authority, authority.root_pem) as (recorder, line):
+        with pytest.raises(JoinError, match=r"vault\.json is damaged"):
+            await host.join(line)
+    assert recorder.secrets == []

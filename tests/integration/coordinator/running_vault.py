@@ -1,8 +1,9 @@
 """A real coordinator on loopback, an operator of it, and hosts that speak to it over mutual TLS."""
 
 import asyncio
+import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,8 @@ import grpc.aio
 from coordinator import daemon
 from coordinator.config import CoordinatorSettings, ListenerSettings, VaultSettings
 from coordinator.daemon import Ports
-from coordinator.orchestration.founding import Founding, Machinery, found_vault
+from coordinator.orchestration.founding import Founding, found_vault
+from coordinator.orchestration.machinery import Machinery
 from replikera.channel import open_channel, open_enrolment_channel
 from replikera.enrolment import parse_join_line
 from replikera.identity import (
@@ -75,7 +77,11 @@ class Answer:
     status: int
     body: dict[str, Any]
     content_type: str
-    location: str | None
+    headers: Mapping[str, str]
+
+    @property
+    def location(self) -> str | None:
+        return self.headers.get("Location")
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -104,6 +110,7 @@ class RunningVault:
         *,
         credentials: Credentials | None = None,
         raw: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         data = raw if raw is not None else json.dumps(body).encode() if body is not None else None
         tls = client_tls(credentials or self.operator)
@@ -113,6 +120,7 @@ class RunningVault:
                 method,
                 f"https://127.0.0.1:{self.ports.api}/api/v1{path}",
                 data=data,
+                headers=headers,
                 ssl=tls,
                 server_hostname=self.peer_name,
             ) as response,
@@ -121,7 +129,7 @@ class RunningVault:
                 response.status,
                 await response.json(content_type=None),
                 response.content_type,
-                response.headers.get("Location"),
+                response.headers,
             )
 
     async def get(self, path: str) -> dict[str, Any]:
@@ -131,15 +139,51 @@ class RunningVault:
 
     async def post(self, path: str, body: object) -> dict[str, Any]:
         answer = await self.call("POST", path, body)
-        assert answer.status in {201, 202}, answer
+        assert answer.status in {200, 201, 202}, answer
         return answer.body
 
+    async def ensure_site(self, site: str) -> None:
+        answer = await self.call("POST", "/sites", {"name": site})
+        assert answer.status == 201 or answer.body["code"] == "site-name-taken", answer
+
+    async def new_operator(self, name: str, role: str) -> Credentials:
+        """Make an operator and return what it asks with."""
+        key = generate_private_key()
+        request = base64.b64encode(signing_request(key)).decode()
+        body = {"name": name, "role": role, "certificate_signing_request": request}
+        made = await self.post("/operators", body)
+        return Credentials(
+            made["certificate_chain"].encode(), key, made["root_certificate"].encode()
+        )
+
+    async def renew(self, credentials: Credentials) -> Credentials:
+        """Return other credentials of the same operator, asked for with these."""
+        key = generate_private_key()
+        request = base64.b64encode(signing_request(key)).decode()
+        answer = await self.call(
+            "POST",
+            "/operators/self/renew",
+            {"certificate_signing_request": request},
+            credentials=credentials,
+        )
+        assert answer.status == 201, answer
+        return Credentials(
+            answer.body["certificate_chain"].encode(), key, credentials.root_certificate
+        )
+
     async def join_line(self, site: str, **more: Any) -> str:
+        await self.ensure_site(site)
         line: str = (await self.post("/host-invitations", {"site": site, **more}))["join_line"]
         return line
 
     async def enrol(
-        self, line: str, name: str, key: bytes, *, request: bytes | None = None
+        self,
+        line: str,
+        name: str,
+        key: bytes,
+        *,
+        request: bytes | None = None,
+        existing_host_id: str = "",
     ) -> enrolment_pb2.EnrolResponse:
         parts = parse_join_line(line)
         async with open_enrolment_channel(
@@ -155,9 +199,20 @@ class RunningVault:
                     certificate_signing_request=request or signing_request(key),
                     host_name=name,
                     cloud="gold",
+                    existing_host_id=existing_host_id,
                 ),
                 timeout=SECONDS,
             )
+
+    async def readmit(self, host: "FakeHost", *, existing_host_id: str = "") -> "FakeHost":
+        """Readmit a host and let it join again; return it with its new certificate."""
+        line = (await self.post(f"/hosts/{host.id}/readmit", {"reason": "examined"}))["join_line"]
+        key = generate_private_key()
+        answer = await self.enrol(line, host.name, key, existing_host_id=existing_host_id)
+        assert answer.host_id == host.id
+        return host.with_credentials(
+            Credentials(answer.certificate_chain, key, answer.root_certificate)
+        )
 
     async def add_host(self, name: str, site: str) -> "FakeHost":
         key = generate_private_key()
@@ -250,6 +305,16 @@ def inventory(
     )
 
 
+def decided(order: orders_pb2.Order) -> orders_pb2.Order:
+    """Return what was decided of an order, without what is added anew whenever it is sent."""
+    same = orders_pb2.Order()
+    same.CopyFrom(order)
+    same.ClearField("control_version")
+    same.ClearField("control_digest")
+    same.accept_replica.ClearField("grant")
+    return same
+
+
 def point(
     generation: str, sequence: int, started: datetime | None = None, digest: bytes = b"d" * 32
 ) -> types_pb2.RecoveryPoint:
@@ -291,9 +356,9 @@ class FakeHost:
 
     @asynccontextmanager
     async def session(
-        self, vault: RunningVault, *, control_version: int = 0
+        self, vault: RunningVault, *, control_version: int = 0, **more: Any
     ) -> AsyncIterator["FakeSession"]:
-        """Open a session and greet; the welcome is the first message to receive."""
+        """Open a session and greet, with `more` in the Hello; the welcome is the first message to receive."""
         channel = open_channel(
             f"127.0.0.1:{vault.ports.session}",
             peer_name=vault.peer_name,
@@ -303,17 +368,33 @@ class FakeHost:
             call = session_pb2_grpc.HostSessionServiceStub(channel).Session()
             try:
                 session = FakeSession(self, call)
-                await session.send(
-                    hello=session_pb2.Hello(facts=self.facts, control_version=control_version)
-                )
+                hello = session_pb2.Hello(facts=self.facts, control_version=control_version, **more)
+                await session.send(hello=hello)
                 yield session
             finally:
                 call.cancel()
 
+    async def renewed(self, vault: RunningVault, *, key: bytes | None = None) -> "FakeHost":
+        """Return the host with another certificate, asked for with the present one."""
+        key = key or generate_private_key()
+        channel = open_channel(
+            f"127.0.0.1:{vault.ports.session}",
+            peer_name=vault.peer_name,
+            credentials=self.credentials,
+        )
+        async with channel:
+            request = session_pb2.RenewCertificateRequest(
+                certificate_signing_request=signing_request(key)
+            )
+            stub = session_pb2_grpc.HostSessionServiceStub(channel)
+            answer = await stub.RenewCertificate(request, timeout=SECONDS)
+        root = self.credentials.root_certificate
+        return self.with_credentials(Credentials(answer.certificate_chain, key, root))
+
     @asynccontextmanager
-    async def welcomed(self, vault: RunningVault) -> AsyncIterator["FakeSession"]:
+    async def welcomed(self, vault: RunningVault, **more: Any) -> AsyncIterator["FakeSession"]:
         """Open a session that the vault has welcomed."""
-        async with self.session(vault) as session:
+        async with self.session(vault, **more) as session:
             await session.expect("welcome")
             yield session
 

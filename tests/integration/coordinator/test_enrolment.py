@@ -22,9 +22,11 @@ from replikera.identity import (
 from tests.integration.coordinator.running_vault import RunningVault
 
 
-async def refusal(vault: RunningVault, line: str, **more: bytes) -> tuple[grpc.StatusCode, str]:
+async def refusal(
+    vault: RunningVault, line: str, *, request: bytes | None = None
+) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await vault.enrol(line, "a-host", generate_private_key(), **more)
+        await vault.enrol(line, "a-host", generate_private_key(), request=request)
     return caught.value.code(), caught.value.details() or ""
 
 
@@ -166,3 +168,60 @@ async def test_too_many_attempts_from_one_address_are_refused(vault: RunningVaul
     assert codes[-1] is grpc.StatusCode.RESOURCE_EXHAUSTED
     vault.clock.offset = timedelta(minutes=1)
     assert (await vault.enrol(line, "a-host", generate_private_key())).host_id
+
+
+async def test_a_flood_of_bad_enrolments_leaves_the_database_as_it_was(
+    vault: RunningVault,
+) -> None:
+    line = await vault.join_line("a")
+    wrong = line.replace(parse_join_line(line).secret, "A" * 43)
+    before = (await vault.get("/vault"))["head"], database_of(vault)
+    for minute in range(3):
+        vault.clock.offset = timedelta(minutes=minute)
+        await asyncio.gather(*(refusal(vault, wrong) for _ in range(10)))
+    assert ((await vault.get("/vault"))["head"], database_of(vault)) == before
+
+
+def database_of(vault: RunningVault) -> list[bytes]:
+    return [(vault.folder / "state" / name).read_bytes() for name in ("vault.db", "vault.db-wal")]
+
+
+async def test_a_host_that_has_joined_is_sent_to_be_readmitted(vault: RunningVault) -> None:
+    host = await vault.add_host("a1", "a")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await vault.enrol(
+            await vault.join_line("a"), "a2", generate_private_key(), existing_host_id=host.id
+        )
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert "replikera host readmit" in (caught.value.details() or "")
+    assert await host_count(vault) == 1
+
+
+async def test_a_readmitted_host_joins_again_under_its_id_and_nobody_else_with_its_key(
+    vault: RunningVault,
+) -> None:
+    host = await vault.add_host("a1", "a")
+    other = await vault.add_host("b1", "b")
+    await vault.post("/hosts/a1/revoke", {"reason": "stolen"})
+    readmission = await vault.post("/hosts/a1/readmit", {"reason": "found again"})
+    line, key = readmission["join_line"], generate_private_key()
+    with pytest.raises(grpc.aio.AioRpcError, match="registration-key-of-another-host"):
+        await vault.enrol(line, "b1", key, existing_host_id=other.id)
+    answer = await vault.enrol(line, "a1", key, existing_host_id=host.id)
+    assert answer.host_id == host.id
+    assert await vault.enrol(line, "a1", key) == answer
+    with pytest.raises(grpc.aio.AioRpcError, match="registration-key-used"):
+        await vault.enrol(line, "a1", generate_private_key())
+    states = [item["state"] for item in (await vault.get("/hosts/a1"))["certificates"]]
+    assert sorted(states) == ["denied", "issued"]
+
+
+async def test_an_expired_host_comes_back_with_a_readmission(vault: RunningVault) -> None:
+    host = await vault.add_host("a1", "a")
+    vault.clock.offset = timedelta(days=8)
+    async with host.session(vault) as session:
+        assert (await session.refusal())[1].startswith("certificate-expired:")
+    vault.clock.offset = timedelta(0)
+    back = await vault.readmit(host, existing_host_id=host.id)
+    async with back.welcomed(vault) as session:
+        await session.expect("deny_list")

@@ -1,5 +1,8 @@
 """The REST surface over real mutual TLS: who is let in, what is refused and how it is said."""
 
+import asyncio
+import gzip
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,10 +10,9 @@ import aiohttp
 import pytest
 
 from replikera.enrolment import parse_join_line
-from replikera.identity import Credentials, Role, root_fingerprint
+from replikera.identity import root_fingerprint
 from replikera.tls import client_tls
 from tests.integration.coordinator.running_vault import RunningVault, inventory, machine
-from tests.support.authority import make_authority
 
 POLICY = {"name": "quick", "copy_frequency_seconds": 30, "retention_hours": 24}
 
@@ -45,43 +47,19 @@ async def mapped_hosts(vault: RunningVault) -> dict[str, Any]:
     }
 
 
-async def test_the_vault_tells_its_addresses(vault: RunningVault) -> None:
+async def test_the_vault_tells_its_addresses_and_that_it_serves(vault: RunningVault) -> None:
     answer = await vault.get("/vault")
+    assert (answer["mode"], answer["hosts_missing"]) == ("serving", [])
+    assert answer["fingerprint"] == root_fingerprint(vault.root)
+    assert answer["head"]["number"] > 0
+    assert len(answer["head"]["digest"]) == 64
     assert (answer["id"], answer["name"]) == (vault.vault_id, "home")
     assert answer["session_address"] == answer["enrolment_address"] == "vault.test:7401"
     assert datetime.fromisoformat(answer["created_at"]).utcoffset() == timedelta(0)
 
 
-async def test_a_host_certificate_is_refused(vault: RunningVault) -> None:
-    host = await vault.add_host("a1", "a")
-    for method, path in (("GET", "/vault"), ("POST", "/host-invitations"), ("GET", "/jobs/x")):
-        answer = await vault.call(method, path, {"site": "a"}, credentials=host.credentials)
-        assert (answer.status, answer.body["code"]) == (403, "role-not-allowed")
-        assert host.id in answer.body["detail"]
-
-
-@pytest.mark.parametrize("kind", ["foreign", "none"])
-async def test_without_a_certificate_of_this_vault_there_is_no_connection(
-    vault: RunningVault, kind: str
-) -> None:
-    foreign = make_authority().issue(Role.OPERATOR, "ann", vault_id=vault.vault_id)
-    tls = client_tls(Credentials(foreign.certificate_chain, foreign.private_key, vault.root))
-    if kind == "none":
-        tls = client_tls(vault.operator)
-        bare = type(tls)(tls.protocol)
-        bare.load_verify_locations(cadata=vault.root.decode())
-        tls = bare
-    async with aiohttp.ClientSession() as session:
-        with pytest.raises(aiohttp.ClientError):
-            async with session.get(
-                f"https://127.0.0.1:{vault.ports.api}/api/v1/vault",
-                ssl=tls,
-                server_hostname=vault.peer_name,
-            ):
-                pass
-
-
 async def test_an_invitation_is_a_join_line_for_the_vaults_root(vault: RunningVault) -> None:
+    await vault.ensure_site("a")
     answer = await vault.call("POST", "/host-invitations", {"site": "a", "valid_for_seconds": 90})
     assert answer.status == 201
     line = parse_join_line(answer.body["join_line"])
@@ -97,9 +75,18 @@ async def test_an_invitation_is_a_join_line_for_the_vaults_root(vault: RunningVa
 
 @pytest.mark.parametrize("seconds", [7 * 86400 + 1, 2**62])
 async def test_an_invitation_cannot_live_for_ever(vault: RunningVault, seconds: int) -> None:
+    await vault.ensure_site("a")
     body = {"site": "a", "valid_for_seconds": seconds}
     answer = await refused(vault, "POST", "/host-invitations", body)
     assert (answer.status, answer.body["code"]) == (422, "invalid-key-life")
+
+
+async def test_an_invitation_to_an_unknown_site_tells_how_to_make_one(
+    vault: RunningVault,
+) -> None:
+    answer = await refused(vault, "POST", "/host-invitations", {"site": "nowhere"})
+    assert (answer.status, answer.body["code"]) == (404, "unknown-site")
+    assert "replikera site create" in answer.body["remedy"]
 
 
 async def test_policies_are_created_and_listed_by_name(vault: RunningVault) -> None:
@@ -142,6 +129,71 @@ async def test_a_policy_that_asks_for_anything_else_is_refused_by_field(
     assert (await vault.get("/policies"))["items"] == []
 
 
+async def test_a_compressed_body_is_not_unpacked(vault: RunningVault) -> None:
+    bomb = gzip.compress(json.dumps(POLICY | {"name": "x" * 10_000_000}).encode())
+    answer = await vault.call("POST", "/policies", raw=bomb, headers={"Content-Encoding": "gzip"})
+    assert (answer.status, answer.body["code"]) == (400, "not-json")
+
+
+async def test_a_header_is_bounded(vault: RunningVault) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(
+            f"https://127.0.0.1:{vault.ports.api}/api/v1/vault",
+            headers={"X-Long": "x" * 20_000},
+            ssl=client_tls(vault.operator),
+            server_hostname=vault.peer_name,
+        ) as response,
+    ):
+        assert response.status == 400
+    assert (await vault.call("GET", "/vault")).status == 200
+
+
+async def test_no_answer_is_stored_or_guessed_at(vault: RunningVault) -> None:
+    for path in ("/vault", "/nowhere", "/jobs/x", "/openapi.json"):
+        answer = await vault.call("GET", path)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "aiohttp" not in answer.headers["Server"]
+
+
+async def test_a_parameter_that_a_path_does_not_know_is_refused(vault: RunningVault) -> None:
+    answer = await refused(vault, "GET", "/policies?colour=red")
+    assert (answer.status, answer.body["errors"][0]["pointer"]) == (422, "?colour")
+    assert (await refused(vault, "GET", "/policies?limit=1001")).status == 422
+    assert (await refused(vault, "GET", "/policies?limit=1&limit=2")).status == 400
+
+
+async def test_a_list_comes_a_page_at_a_time(vault: RunningVault) -> None:
+    for name in ("c", "a", "b"):
+        await vault.post("/policies", POLICY | {"name": name})
+    first = await vault.get("/policies?limit=2")
+    rest = await vault.get(f"/policies?limit=2&cursor={first['next_cursor']}")
+    assert [item["name"] for item in first["items"] + rest["items"]] == ["a", "b", "c"]
+    assert rest["next_cursor"] is None
+    stolen = await refused(vault, "GET", f"/jobs?cursor={first['next_cursor']}")
+    assert (stolen.status, stolen.body["code"]) == (422, "invalid-cursor")
+
+
+async def test_a_request_sent_twice_is_done_once(vault: RunningVault) -> None:
+    key = {"Idempotency-Key": "0b7d5c6e"}
+    first = await vault.call("POST", "/policies", POLICY, headers=key)
+    again = await vault.call("POST", "/policies", POLICY, headers=key)
+    assert (first.status, again.status) == (201, 201)
+    assert first.body == again.body
+    other = await vault.call("POST", "/policies", POLICY | {"name": "slow"}, headers=key)
+    assert (other.status, other.body["code"]) == (409, "idempotency-key-reused")
+
+
+async def test_requests_sent_at_once_with_one_key_are_done_once(vault: RunningVault) -> None:
+    key = {"Idempotency-Key": "at-once"}
+    answers = await asyncio.gather(
+        *(vault.call("POST", "/policies", POLICY, headers=key) for _ in range(6))
+    )
+    assert {answer.status for answer in answers} == {201}
+    assert len({answer.body["id"] for answer in answers}) == 1
+
+
 @pytest.mark.parametrize("raw", [b"{", b"\xff", b"[" * 30_000, b'{"name": NaN}'])
 async def test_a_body_that_is_not_json_is_refused(vault: RunningVault, raw: bytes) -> None:
     answer = await vault.call("POST", "/policies", raw=raw)
@@ -168,6 +220,11 @@ async def test_unknown_paths_methods_and_names_are_problems_too(vault: RunningVa
         ("GET", "/protections/web/points", 404, "unknown-protection"),
         ("GET", "/jobs/x", 404, "unknown-job"),
         ("GET", "/test-failovers/x", 404, "unknown-test-failover"),
+        ("GET", "/machines/web", 404, "unknown-machine"),
+        ("GET", "/hosts/a1", 404, "unknown-host"),
+        ("POST", "/jobs/x/cancel", 404, "unknown-job"),
+        ("POST", "/operators/x/revoke", 404, "unknown-operator"),
+        ("POST", "/registration-keys/x/revoke", 404, "unknown-registration-key"),
         ("POST", "/protections/web/test-failovers/clean-up", 404, "unknown-protection"),
     ):
         answer = await refused(vault, method, path)

@@ -14,9 +14,10 @@ from coordinator import daemon
 from coordinator.authority.authority import open_authority
 from coordinator.rpc import session as session_module
 from replikera.channel import open_channel
-from replikera.identity import Credentials, Role
+from replikera.identity import Credentials, Role, generate_private_key
 from replikera.system.files import SystemFiles
 from replikera.system.randomness import SystemRandomness
+from replikera.trust.deny_list import open_deny_list
 from replikera.wire.v1 import orders_pb2, session_pb2, session_pb2_grpc, types_pb2
 from tests.integration.coordinator.running_vault import (
     SECONDS,
@@ -31,6 +32,7 @@ from tests.integration.coordinator.running_vault import (
 from tests.support.authority import make_authority
 
 MACHINE_ID = "99999999-0000-4000-8000-000000000001"
+LOST_ID = "77777777-0000-4000-8000-000000000007"
 
 
 async def refused(vault: RunningVault, host: FakeHost) -> tuple[grpc.StatusCode, str]:
@@ -102,37 +104,70 @@ async def test_an_operator_certificate_is_refused_on_the_session_port(vault: Run
     assert text.startswith("role-not-allowed:")
 
 
-async def test_a_host_that_the_vault_does_not_know_is_refused(
-    vault: RunningVault, vault_folder: Path
-) -> None:
-    await vault.add_host("a1", "a")
-    state = daemon.state_directory(settings_in(vault_folder))
-    passphrase = (vault_folder / "passphrase").read_bytes().strip()
+def lost_host(vault: RunningVault, folder: Path) -> FakeHost:
+    """Return a host that joined in a history that the vault has lost."""
+    state = daemon.state_directory(settings_in(folder))
     authority = open_authority(
         SystemFiles(),
         state.authority,
         vault.vault_id,
-        passphrase=passphrase,
+        passphrase=(folder / "passphrase").read_bytes().strip(),
         randomness=SystemRandomness(),
+        now=datetime.now(UTC),
     )
-    lost = authority.issue_credentials(Role.HOST, "no-such-host", datetime.now(UTC))
-    code, text = await refused(vault, FakeHost("no-such-host", "x1", lost))
-    assert code is grpc.StatusCode.PERMISSION_DENIED
-    assert text.startswith("host-not-registered:")
-    assert "replikera host invite" in text
+    lost = authority.issue_credentials(Role.HOST, LOST_ID, datetime.now(UTC))
+    return FakeHost(LOST_ID, "x1", lost)
 
 
-async def test_a_vault_behind_what_a_host_obeyed_is_refused(vault: RunningVault) -> None:
+async def test_a_host_that_the_vault_does_not_know_is_kept_until_somebody_does(
+    vault: RunningVault, vault_folder: Path
+) -> None:
+    known = await vault.add_host("a1", "a")
+    stranger = lost_host(vault, vault_folder)
+    for _ in range(2):
+        code, text = await refused(vault, stranger)
+        assert code is grpc.StatusCode.PERMISSION_DENIED
+        assert text.startswith("host-quarantined:")
+        assert "replikera host readmit x1" in text
+    kept = await vault.get("/hosts/x1")
+    assert (kept["id"], kept["state"]) == (LOST_ID, "quarantined")
+    async with known.welcomed(vault):
+        assert (await vault.get("/vault"))["mode"] == "serving"
+    again = await vault.readmit(stranger)
+    async with again.welcomed(vault):
+        assert (await vault.get("/hosts/x1"))["state"] == "connected"
+
+
+async def test_a_host_that_obeyed_more_than_the_vault_knows_is_asked_what_it_knows(
+    vault: RunningVault,
+) -> None:
+    host = await vault.add_host("a1", "a")
+    other = await vault.add_host("b1", "b")
+    await protection_between(vault, host, other)
+    async with host.session(vault) as session:
+        obeyed = await session.expect("welcome")
+    place = {"control_version": obeyed.control_version, "control_digest": obeyed.control_digest}
+    async with host.session(vault, **place) as session:
+        assert not (await session.expect("welcome")).is_reconciling
+    ahead = place | {"control_version": obeyed.control_version + 5}
+    async with host.session(vault, **ahead) as session:
+        assert (await session.expect("welcome")).is_reconciling
+        async with other.session(vault) as last:
+            welcome = await last.expect("welcome")
+        await session.expect("drain")
+    assert not welcome.is_reconciling
+    assert welcome.control_version > obeyed.control_version + 5
+
+
+async def test_another_history_at_the_same_place_is_noticed(vault: RunningVault) -> None:
     host = await vault.add_host("a1", "a")
     async with host.session(vault) as session:
         obeyed = (await session.expect("welcome")).control_version
-    assert obeyed > 0
-    async with host.session(vault, control_version=obeyed) as session:
-        await session.expect("welcome")
-    async with host.session(vault, control_version=obeyed + 1) as session:
-        code, text = await session.refusal()
-    assert code is grpc.StatusCode.FAILED_PRECONDITION
-    assert text.startswith("vault-behind:")
+    async with host.session(vault, control_version=obeyed, control_digest=bytes(32)) as session:
+        assert (await session.expect("welcome")).control_version > obeyed
+    found = (await vault.get("/events?kind=vault-reconciling"))["items"]
+    assert len(found) == 1
+    assert "another line" in found[0]["detail"]
 
 
 async def test_the_control_version_rises_with_every_decision(vault: RunningVault) -> None:
@@ -340,3 +375,145 @@ async def test_a_session_ends_when_its_certificate_expires(
     code, text = await refused(vault, host)
     assert code is grpc.StatusCode.UNAUTHENTICATED
     assert text.startswith("certificate-expired:")
+
+
+async def renewal_refusal(vault: RunningVault, host: FakeHost) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await host.renewed(vault)
+    return (caught.value.details() or "").partition(":")[0]
+
+
+async def test_a_renewed_certificate_takes_the_place_of_the_one_before_at_its_first_use(
+    vault: RunningVault,
+) -> None:
+    host = await vault.add_host("a1", "a")
+    async with host.welcomed(vault) as before:
+        key = generate_private_key()
+        renewed = await host.renewed(vault, key=key)
+        again = await host.renewed(vault, key=key)
+        assert again.credentials == renewed.credentials
+        await before.settled()
+        async with renewed.welcomed(vault) as session:
+            code, text = await before.refusal()
+            assert (code, text.partition(":")[0]) == (
+                grpc.StatusCode.ABORTED,
+                "session-replaced",
+            )
+            await session.settled()
+    states = [item["state"] for item in (await vault.get("/hosts/a1"))["certificates"]]
+    assert sorted(states) == ["active", "superseded"]
+
+
+async def test_a_replaced_certificate_ends_the_live_session_and_locks_both_out(
+    vault: RunningVault,
+) -> None:
+    host = await vault.add_host("a1", "a")
+    renewed = await host.renewed(vault)
+    async with renewed.welcomed(vault) as session:
+        code, text = await refused(vault, host)
+        assert (code, text.partition(":")[0]) == (
+            grpc.StatusCode.PERMISSION_DENIED,
+            "host-quarantined",
+        )
+        code, text = await session.refusal()
+        assert (code, text.partition(":")[0]) == (
+            grpc.StatusCode.PERMISSION_DENIED,
+            "host-quarantined",
+        )
+    for either in (host, renewed):
+        assert (await refused(vault, either))[1].startswith("host-quarantined:")
+        assert await renewal_refusal(vault, either) == "host-quarantined"
+    shown = await vault.get("/hosts/a1")
+    assert (shown["state"], bool(shown["cause"]), bool(shown["remedy"])) == (
+        "quarantined",
+        True,
+        True,
+    )
+
+
+async def test_a_second_agent_with_the_same_identity_locks_both_out(vault: RunningVault) -> None:
+    host = await vault.add_host("a1", "a")
+    async with host.welcomed(vault, start_count=5, run_id="original"):
+        pass
+    async with host.welcomed(vault, start_count=6, run_id="copy") as copy:
+        async with host.session(vault, start_count=5, run_id="original") as session:
+            assert (await session.refusal())[1].startswith("host-quarantined:")
+        assert (await copy.refusal())[1].startswith("host-quarantined:")
+    back = await vault.readmit(host, existing_host_id=host.id)
+    async with back.welcomed(vault, start_count=1, run_id="reinstalled") as session:
+        await session.settled()
+        assert (await refused(vault, host))[1].startswith("certificate-denied:")
+        await session.settled()
+
+
+async def test_a_revoked_host_is_cut_off_and_all_others_are_told_at_once(
+    vault: RunningVault,
+) -> None:
+    host, other = await vault.add_host("a1", "a"), await vault.add_host("b1", "b")
+    away = await vault.add_host("c1", "b")
+    async with host.welcomed(vault) as session, other.welcomed(vault) as told:
+        answer = await vault.call("POST", "/hosts/a1/revoke", {"reason": "stolen"})
+        assert answer.body["state"] == "revoked"
+        code, text = await session.refusal()
+        assert code is grpc.StatusCode.PERMISSION_DENIED
+        assert text.startswith("host-revoked:")
+        assert "stolen" in text
+        signed = (await told.expect("deny_list")).SerializeToString(deterministic=True)
+        await told.send(deny_list_stored=session_pb2.DenyListStored(version=1))
+        await told.settled()
+    denied = open_deny_list(
+        signed,
+        vault_id=vault.vault_id,
+        root_certificate=vault.root,
+        now=datetime.now(UTC),
+    )
+    assert denied.version == 1
+    assert [item.serial for item in denied.certificates] == [host.credentials.caller.serial]
+    assert denied.identities == {host.credentials.caller.uri}
+    assert (await refused(vault, host))[1].startswith("host-revoked:")
+    assert await renewal_refusal(vault, host) == "host-revoked"
+    async with away.welcomed(vault) as late:
+        assert (await late.expect("deny_list")).SerializeToString(deterministic=True) == signed
+    async with other.welcomed(vault, deny_list_version=1) as session:
+        await session.send(heartbeat=session_pb2.Heartbeat(number=1))
+        await session.expect("heartbeat")
+
+
+async def test_what_is_denied_stays_denied_after_a_restart(vault_folder: Path) -> None:
+    async with running(vault_folder) as vault:
+        host, other = await vault.add_host("a1", "a"), await vault.add_host("b1", "b")
+        await vault.post("/hosts/a1/revoke", {"reason": ""})
+        async with other.welcomed(vault, deny_list_version=0) as session:
+            await session.expect("deny_list")
+            await session.send(deny_list_stored=session_pb2.DenyListStored(version=1))
+            await session.settled()
+    async with running(vault_folder) as vault:
+        assert (await refused(vault, host))[1].startswith("host-revoked:")
+        assert (await vault.get("/hosts/b1"))["deny_list_version"] == 1
+
+
+async def test_what_a_host_reports_of_anothers_id_changes_nothing(vault: RunningVault) -> None:
+    host, other = await vault.add_host("a1", "a"), await vault.add_host("b1", "b")
+    async with other.welcomed(vault):
+        before = await vault.get("/hosts/b1")
+        claiming = FakeHost(other.id, other.name, host.credentials)
+        async with claiming.session(vault) as session:
+            assert (await session.expect("welcome")).host_id == host.id
+            await session.settled()
+        after = await vault.get("/hosts/b1")
+    assert (after["replication_address"], after["state"]) == (
+        before["replication_address"],
+        "connected",
+    )
+
+
+async def test_a_withdrawn_order_is_taken_back_from_a_connected_host(vault: RunningVault) -> None:
+    source, target = await vault.add_host("a1", "a"), await vault.add_host("b1", "b")
+    await protection_between(vault, source, target)
+    (job,) = (await vault.get("/jobs"))["items"]
+    async with target.welcomed(vault) as session:
+        order = await session.order()
+        await vault.post(f"/jobs/{job['id']}/cancel", {})
+        assert (await session.expect("withdraw")).order_id == order.order_id
+        await session.finish(order, withdrawn=orders_pb2.Withdrawn())
+    assert (await vault.get(f"/jobs/{job['id']}"))["state"] == "cancelled"

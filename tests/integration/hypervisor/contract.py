@@ -1,7 +1,8 @@
 """What every driver promises, whatever is under it: one suite, run once for each driver.
 
 A driver's test module runs every one of `PROMISES` with its own bench: a host with one stopped machine of two disks
-that no other test sees, and the means to write to that machine's disks as its guest would.
+that starts with its host and that no other test sees, and the means to write to that machine's disks as its guest
+would, and to start the host.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -46,6 +47,12 @@ class HypervisorBench(Protocol):
 
     def recovered_disks(self, description: MachineDescription) -> Mapping[str, Path]:
         """Return new disk files that fit the description, by disk id."""
+
+    async def start_host(self) -> None:
+        """Do what the start of the host does: power on what starts with it. Nothing of it runs before."""
+
+    def changes(self) -> list[tuple[str, str]]:
+        """Return what was changed on the host up to now, in order: the object, and the tag it was changed for."""
 
     async def wait_for_answer(self, machine_id: str) -> None:
         """Return once the guest of a started machine answers."""
@@ -274,6 +281,126 @@ async def what_is_not_ours_is_not_removed(bench: HypervisorBench) -> None:
     with pytest.raises(HypervisorError):
         await bench.hypervisor.remove_machine(bench.machine_id, TAG)
     assert list(await machines(bench)) == [bench.machine_id]
+
+
+@promise
+async def a_machine_is_described_as_the_inventory_has_it(bench: HypervisorBench) -> None:
+    (listed,) = (await bench.hypervisor.inventory()).machines
+    assert await bench.hypervisor.describe(bench.machine_id) == listed
+    assert await bench.hypervisor.networks() == (await bench.hypervisor.inventory()).networks
+    with pytest.raises(HypervisorError, match="nobody") as caught:
+        await bench.hypervisor.describe("nobody")
+    assert caught.value.code == "unknown-machine"
+
+
+@promise
+async def an_isolated_network_is_made_used_and_removed(bench: HypervisorBench) -> None:
+    hypervisor = bench.hypervisor
+    before = await hypervisor.networks()
+    made = await hypervisor.ensure_isolated_network("test-net", TAG)
+    assert (made.name, made.is_isolated, made.tag) == ("test-net", True, TAG)
+    assert set(await bench.restarted().networks()) == {*before, made}
+    assert (await hypervisor.inventory()).networks == await hypervisor.networks()
+
+    wanted = await definition(bench)
+    networks = dict.fromkeys(wanted.networks, "test-net")
+    machine_id = await hypervisor.define_machine(replace(wanted, networks=networks))
+    with pytest.raises(HypervisorError, match="test-net"):
+        await hypervisor.remove_isolated_network("test-net", TAG)
+    assert made in await hypervisor.networks()
+
+    await hypervisor.remove_machine(machine_id, TAG)
+    await hypervisor.remove_isolated_network("test-net", TAG)
+    assert await hypervisor.networks() == before
+
+
+@promise
+async def networks_may_be_made_and_removed_again(bench: HypervisorBench) -> None:
+    before = await bench.hypervisor.networks()
+    changes = len(bench.changes())
+    made = await bench.hypervisor.ensure_isolated_network("test-net", TAG)
+    assert await bench.restarted().ensure_isolated_network("test-net", TAG) == made
+    assert len(await bench.hypervisor.networks()) == len(before) + 1
+    assert bench.changes()[changes:] == [("test-net", TAG)]
+    await bench.hypervisor.remove_isolated_network("test-net", TAG)
+    await bench.restarted().remove_isolated_network("test-net", TAG)
+    assert await bench.hypervisor.networks() == before
+    assert bench.changes()[changes:] == [("test-net", TAG)] * 2
+
+
+@promise
+async def networks_of_others_are_neither_used_nor_removed(bench: HypervisorBench) -> None:
+    await bench.hypervisor.ensure_isolated_network("test-net", TAG)
+    before = await bench.hypervisor.networks()
+    changes = bench.changes()
+    for network in before:
+        with pytest.raises(HypervisorError, match=network.name):
+            await bench.hypervisor.ensure_isolated_network(network.name, OTHER_TAG)
+        with pytest.raises(HypervisorError, match=network.name):
+            await bench.hypervisor.remove_isolated_network(network.name, OTHER_TAG)
+    assert await bench.hypervisor.networks() == before
+    assert bench.changes() == changes
+
+
+@promise
+async def a_blocked_machine_stays_down_when_its_host_starts(bench: HypervisorBench) -> None:
+    assert (await bench.hypervisor.describe(bench.machine_id)).starts_with_host
+    blocked = await bench.hypervisor.block_auto_start(bench.machine_id, TAG)
+    assert not blocked.starts_with_host
+    assert await bench.restarted().describe(bench.machine_id) == blocked
+    await bench.start_host()
+    assert not (await bench.hypervisor.describe(bench.machine_id)).is_running
+
+    allowed = await bench.restarted().allow_auto_start(bench.machine_id, TAG)
+    assert allowed.starts_with_host
+    assert (await machines(bench))[bench.machine_id] == allowed
+    await bench.start_host()
+    assert (await bench.hypervisor.describe(bench.machine_id)).is_running
+    await bench.hypervisor.power_off(bench.machine_id)
+
+
+@promise
+async def auto_start_may_be_blocked_and_allowed_again(bench: HypervisorBench) -> None:
+    hypervisor, changes = bench.hypervisor, len(bench.changes())
+    assert (await hypervisor.allow_auto_start(bench.machine_id, TAG)).starts_with_host
+    for call in (hypervisor.block_auto_start, bench.restarted().block_auto_start):
+        assert not (await call(bench.machine_id, TAG)).starts_with_host
+    assert not (await hypervisor.block_auto_start(bench.machine_id, OTHER_TAG)).starts_with_host
+    for call in (hypervisor.allow_auto_start, bench.restarted().allow_auto_start):
+        # The other tag's block still stands.
+        assert not (await call(bench.machine_id, TAG)).starts_with_host
+    assert (await hypervisor.allow_auto_start(bench.machine_id, OTHER_TAG)).starts_with_host
+    assert bench.changes()[changes:] == [
+        (bench.machine_id, tag) for tag in (TAG, OTHER_TAG, TAG, OTHER_TAG)
+    ]
+    for call in (hypervisor.block_auto_start, hypervisor.allow_auto_start):
+        with pytest.raises(HypervisorError, match="nobody"):
+            await call("nobody", TAG)
+
+
+@promise
+async def a_defined_machine_starts_with_its_host_once_it_is_allowed_to(
+    bench: HypervisorBench,
+) -> None:
+    machine_id = await bench.hypervisor.define_machine(await definition(bench))
+    assert not (await bench.hypervisor.describe(machine_id)).starts_with_host
+    assert (await bench.hypervisor.allow_auto_start(machine_id, TAG)).starts_with_host
+
+
+@promise
+async def what_is_repeated_is_one_change(bench: HypervisorBench) -> None:
+    hypervisor, changes = bench.hypervisor, len(bench.changes())
+    wanted = await definition(bench)
+    machine_id = await hypervisor.define_machine(wanted)
+    await bench.restarted().define_machine(wanted)
+    for _ in range(2):
+        await bench.restarted().start(machine_id)
+    for _ in range(2):
+        await bench.restarted().power_off(machine_id)
+    for _ in range(2):
+        await bench.restarted().remove_machine(machine_id, TAG)
+    # Defined, started, powered off, removed.
+    assert bench.changes()[changes:] == [(machine_id, TAG)] * 4
 
 
 async def machines(bench: HypervisorBench) -> dict[str, Machine]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -70,6 +71,16 @@ class SimulatedBench:
             copy_sparsely(FILES, live_disk(self.machine, index), paths[disk.disk_id])
         return paths
 
+    async def start_host(self) -> None:
+        arguments = ["boot", "--root", str(self.bed.host.root)]
+        program = "from agent.hypervisor.simulated.commands import app; app()"
+        command = [sys.executable, "-c", program, *arguments]
+        done = await self.processes.run(command, timeout=PATIENCE_S)
+        assert done.exit_code == 0, done.errors
+
+    def changes(self) -> list[tuple[str, str]]:
+        return [(subject, tag) for _, subject, tag in self.bed.logged()]
+
     async def until(self, is_so: Callable[[], bool], what: str) -> None:
         deadline = self.clock.monotonic() + PATIENCE_S
         while not is_so():
@@ -81,7 +92,7 @@ class SimulatedBench:
         await self.until(lambda: power.health(folder).is_answering, "no answer")
 
     async def start_workload(self) -> GuestHealth:
-        effects = Effects(FILES, self.clock, self.bed.host.root / "effects.log")
+        effects = Effects(FILES, self.clock, SystemRandomness(), self.bed.host.root)
         switch = Power(self.worker, self.clock, self.processes, effects)
         await switch.start(self.machine, has_workload=True)
         await self.wait_for_answer(self.machine_id)
@@ -114,7 +125,7 @@ def worker() -> Iterator[ThreadWorker]:
 async def bench(tmp_path: Path, worker: ThreadWorker) -> AsyncIterator[SimulatedBench]:
     bed = make_bed(tmp_path)
     disks = [make_disk(tmp_path / f"{name}.vhdx", {MIB: name.encode() * 512}) for name in "ab"]
-    machine = bed.machine("web", disks=disks)
+    machine = bed.machine("web", disks=disks, starts_with_host=True)
     bench = SimulatedBench(bed, machine, worker, SystemClock(), SystemProcesses())
     yield bench
     for folder, found in bed.host.machines():

@@ -16,10 +16,13 @@ from agent.replica.accepted import AcceptedReplica
 from agent.replica.receiver import Receiver
 from agent.replica.store import ReplicaStore
 from agent.source.budget import ReadAheadBudget
-from agent.source.replicator import SourceHost
+from agent.source.grants import GrantFolder
+from agent.source.host import SourceHost
 from agent.source.replicators import Replicators
 from agent.source.state import Assignment, SourceState, StateFolder
 from agent.source.status import ReplicationStatus
+from replikera.denials import Denials
+from replikera.identity import CredentialsHolder
 from replikera.ports.clock import Clock
 from replikera.ports.streams import Dialler
 from replikera.ports.workers import Worker
@@ -27,15 +30,25 @@ from replikera.system.files import SystemFiles
 from replikera.system.processes import SystemProcesses
 from replikera.system.randomness import SystemRandomness
 from replikera.vhdx import open_image
+from tests.support.event_clock import EventClock
+from tests.support.grants import NOBODY, GrantOffice, terms
 from tests.support.memory_stream import Faults, Link, MemoryDialler
 from tests.support.seeded_randomness import SeededRandomness
 from tests.support.simulated_host import MIB, Bed, make_bed, make_disk, write_live
-from tests.support.virtual_clock import InlineWorker, VirtualClock
+from tests.support.virtual_clock import InlineWorker
 
 PROTECTION = "33333333-1111-4111-8111-111111111111"
 GENERATION = "33333333-2222-4222-8222-222222222222"
 SOURCE = "aaaaaaaa-0000-4000-8000-000000000001"
 TARGET = "aaaaaaaa-0000-4000-8000-000000000002"
+
+
+def office() -> GrantOffice:
+    """Return a vault that signs grants for the two."""
+    return GrantOffice(
+        terms(PROTECTION, GENERATION, SOURCE, TARGET, valid_for=timedelta(days=3650))
+    )
+
 
 MakeDialler = Callable[[asyncio.TaskGroup], Dialler]
 
@@ -62,10 +75,16 @@ class WritingHypervisor(SimulatedHypervisor):
 class PrimarySite:
     """The source: survives nothing but its files, so a new one in the same folder is a restarted agent."""
 
-    def __init__(self, folder: Path, clock: Clock, worker: Worker, seed: int = 1) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, worker: Worker, office: GrantOffice, seed: int = 1
+    ) -> None:
         self._random = Random(seed)
         self._clock = clock
         self._worker = worker
+        self._reader = office.reader(SOURCE, clock)
+        self.grant = office.grant()
+        self.holder = CredentialsHolder(NOBODY)
+        self.denials = Denials()
         self.advance: Callable[[], None] = lambda: None
         self.target_address = "target:1"
         self.frequency = timedelta(seconds=30)
@@ -80,6 +99,7 @@ class PrimarySite:
         ]
         self.machine = self.bed.machine("web", disks=disks)
         self.states = StateFolder(SystemFiles(), folder / "protections")
+        self.grants = GrantFolder(SystemFiles(), folder / "protections")
         self.history: dict[datetime, dict[str, bytes]] = {}
         self.statuses: list[ReplicationStatus] = []
         self.changed = asyncio.Event()
@@ -142,12 +162,17 @@ class PrimarySite:
                 randomness=SeededRandomness(1),
                 budget=ReadAheadBudget(),
                 folder=self.states,
+                grants=self.grants,
+                reader=self._reader,
+                holder=self.holder,
+                denials=self.denials,
                 observer=self._observe,
             )
             replicators = Replicators(host)
+            await replicators.open()
             running = group.create_task(replicators.run())
             try:
-                await replicators.start(self.assignment)
+                await replicators.start(self.assignment, self.grant)
                 yield replicators
             finally:
                 running.cancel()
@@ -169,9 +194,10 @@ class PrimarySite:
 class SecondarySite:
     """The target. `restart` opens the store anew from its files."""
 
-    def __init__(self, folder: Path, clock: Clock, worker: Worker) -> None:
+    def __init__(self, folder: Path, clock: Clock, worker: Worker, office: GrantOffice) -> None:
         self._folder = folder
         self._folder.mkdir()
+        self._reader = office.reader(TARGET, clock)
         self._clock = clock
         self._worker = worker
         self.restart()
@@ -184,7 +210,7 @@ class SecondarySite:
             SystemRandomness(),
             self._folder / "replicas",
         )
-        self.receiver = Receiver(self.store, self._clock)
+        self.receiver = Receiver(self.store, self._reader, self._clock)
 
     async def accept(self) -> None:
         await self.store.open()
@@ -211,13 +237,14 @@ class Sites:
     """Both, connected in memory; time moves by sleeping only."""
 
     def __init__(self, folder: Path) -> None:
-        self.clock = VirtualClock()
+        self.clock = EventClock()
+        self.office = office()
         worker = InlineWorker()
         (folder / "a").mkdir(parents=True)
-        self.primary = PrimarySite(folder / "a", self.clock, worker)
+        self.primary = PrimarySite(folder / "a", self.clock, worker, self.office)
         # No two views at one instant: `history` goes by it.
         self.primary.advance = lambda: self.clock.advance(0.001)
-        self.secondary = SecondarySite(folder / "b", self.clock, worker)
+        self.secondary = SecondarySite(folder / "b", self.clock, worker, self.office)
         self.links: list[Link] = []
 
     async def run_until_sequence(
@@ -233,10 +260,10 @@ class Sites:
         faults: Sequence[Faults] = (),
         source_host_id: str = SOURCE,
     ) -> None:
-        async with self.primary.running(self._dialler(faults, source_host_id)):
+        async with self.primary.running(self.dialler(faults, source_host_id)):
             await self.primary.until(is_reached)
 
-    def _dialler(self, faults: Sequence[Faults], source_host_id: str) -> MakeDialler:
+    def dialler(self, faults: Sequence[Faults] = (), source_host_id: str = SOURCE) -> MakeDialler:
         def make(group: asyncio.TaskGroup) -> Dialler:
             dialler = MemoryDialler(
                 group,

@@ -15,6 +15,7 @@ from replikera.channel import (
     mutual_tls_server,
     replication_service,
 )
+from replikera.denials import Denials
 from replikera.identity import Role
 from replikera.system.clock import SystemClock
 from replikera.system.workers import ThreadWorker
@@ -24,27 +25,29 @@ from tests.integration.replication.sites import (
     TARGET,
     PrimarySite,
     SecondarySite,
+    office,
 )
-from tests.support.authority import Authority, make_authority
+from tests.support.authority import VAULT_ID, Authority
 
 
 class SecureSites:
     def __init__(self, folder: Path, worker: ThreadWorker) -> None:
         (folder / "a").mkdir()
-        self.authority: Authority = make_authority()
-        self.primary = PrimarySite(folder / "a", SystemClock(), worker)
-        self.secondary = SecondarySite(folder / "b", SystemClock(), worker)
+        vault = office()
+        self.authority: Authority = vault.authority
+        self.primary = PrimarySite(folder / "a", SystemClock(), worker, vault)
+        self.secondary = SecondarySite(folder / "b", SystemClock(), worker, vault)
         self.primary.frequency = timedelta(seconds=1)
 
     def dialler(self, host_id: str = SOURCE) -> GrpcDialler:
-        return GrpcDialler(self.authority.issue(Role.HOST, host_id))
+        return GrpcDialler(self.authority.holder(Role.HOST, host_id))
 
     @asynccontextmanager
     async def listening(self, address: str = "127.0.0.1:0") -> AsyncIterator[Server]:
-        handlers = (replication_service(self.secondary.receiver.serve),)
+        handlers = (replication_service(self.secondary.receiver.serve, Denials(), VAULT_ID),)
         server = mutual_tls_server(
             address,
-            self.authority.issue(Role.HOST, TARGET),
+            self.authority.holder(Role.HOST, TARGET),
             lambda listener: listener.add_generic_rpc_handlers(handlers),
             REPLICATION_LIMITS,
         )

@@ -185,7 +185,7 @@ async def test_a_foreign_host_cannot_write_the_replica(sites: Sites) -> None:
 
 async def test_a_replica_that_started_anew_is_not_continued(sites: Sites, tmp_path: Path) -> None:
     await sites.run_until_sequence(2)
-    sites.secondary = SecondarySite(tmp_path / "c", sites.clock, InlineWorker())
+    sites.secondary = SecondarySite(tmp_path / "c", sites.clock, InlineWorker(), sites.office)
     await sites.secondary.accept()
     await sites.run_until(lambda: sites.primary.state.resync is not None)
 

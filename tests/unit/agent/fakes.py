@@ -271,7 +271,7 @@ class FakeHypervisor:
         self.fuse = fuse or Fuse()
         self.kind = "fake"
         self.minimum_copy_interval_s = 1.0
-        self.networks: tuple[Network, ...] = (
+        self.host_networks: tuple[Network, ...] = (
             Network("LAN", is_isolated=False, subnets=()),
             Network("Test", is_isolated=True, subnets=()),
         )
@@ -293,7 +293,13 @@ class FakeHypervisor:
     async def inventory(self) -> Inventory:
         if self.inventory_error is not None:
             raise self.inventory_error
-        return Inventory(tuple(self.machines.values()), self.networks)
+        return Inventory(tuple(self.machines.values()), self.host_networks)
+
+    async def networks(self) -> tuple[Network, ...]:
+        return self.host_networks
+
+    async def describe(self, machine_id: str) -> Machine:
+        return self.machines[machine_id]
 
     async def define_machine(self, definition: MachineDefinition) -> str:
         for machine_id, machine in self.machines.items():
@@ -364,6 +370,18 @@ class FakeHypervisor:
     async def drop_mark(self, mark: Mark) -> None:
         raise AssertionError
 
+    async def ensure_isolated_network(self, name: str, tag: str) -> Network:
+        raise AssertionError
+
+    async def remove_isolated_network(self, name: str, tag: str) -> None:
+        raise AssertionError
+
+    async def block_auto_start(self, machine_id: str, tag: str) -> Machine:
+        raise AssertionError
+
+    async def allow_auto_start(self, machine_id: str, tag: str) -> Machine:
+        raise AssertionError
+
 
 def sealed_point(sequence: int, generation: str = "", *, name: str = "") -> SealedPoint:
     """Return a point captured at second `sequence`."""
@@ -393,6 +411,7 @@ class FakeReplica:
         self.machine = description()
         self.described: bytes | None = None
         self.error: Exception | None = None
+        self.materialised: list[int] = []
 
     def points(self) -> tuple[SealedPoint, ...]:
         return self._points
@@ -413,4 +432,5 @@ class FakeReplica:
                     raise self.error
                 file.write(f"{disk.disk_id} at {sequence}".encode(), 0)
             made.append((geometry, path))
+        self.materialised.append(sequence)
         return tuple(made)

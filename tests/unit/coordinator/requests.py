@@ -18,9 +18,10 @@ def request(
     body: object = None,
     *,
     raw: bytes | None = None,
+    headers: dict[str, str] | None = None,
     **match_info: str,
 ) -> web.Request:
-    made = make_mocked_request(method, path, match_info=match_info)
+    made = make_mocked_request(method, path, headers, match_info=match_info)
     content = raw if raw is not None else json.dumps(body).encode() if body is not None else b""
     made._read_bytes = content
     return made
@@ -40,13 +41,23 @@ class Connection:
         return leaf.public_bytes(Encoding.DER)
 
 
-def request_of(credentials: Credentials | None, *, tls: bool = True) -> web.Request:
+def request_of(
+    credentials: Credentials | None,
+    method: str = "GET",
+    path: str = "/",
+    body: object = None,
+    *,
+    tls: bool = True,
+    headers: dict[str, str] | None = None,
+) -> web.Request:
     """Return a request over a connection with this peer."""
     connection = Connection(credentials) if tls else None
     transport = SimpleNamespace(
         get_extra_info=lambda name, default=None: _info(name, connection, default)
     )
-    return make_mocked_request("GET", "/", transport=transport)
+    made = make_mocked_request(method, path, headers, transport=transport)
+    made._read_bytes = json.dumps(body).encode() if body is not None else b""
+    return made
 
 
 def _info(name: str, connection: Connection | None, default: Any) -> Any:

@@ -34,13 +34,6 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert settings.log_level == "info"
 
 
-def test_the_example_is_valid() -> None:
-    example = Path(__file__).parents[3] / "deploy/examples/coordinator.toml"
-    settings = load_settings(SystemFiles(), example, CoordinatorSettings)
-    assert settings.vault.passphrase_file is not None
-    assert settings.vault.state_directory not in settings.vault.passphrase_file.parents
-
-
 @pytest.mark.parametrize(
     ("old", "new", "path"),
     [

@@ -1,5 +1,6 @@
 """A vault with a real store and a real authority, without listeners."""
 
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -7,8 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from coordinator.authority.requests import requested_key
 from coordinator.domain import network_mappings, policies
+from coordinator.domain.certificates import CertificateState
+from coordinator.domain.commands import BY_VAULT, by_operator
 from coordinator.domain.decisions import Decision
+from coordinator.domain.hosts import Host
 from coordinator.domain.identifiers import HostId, MappingId, PolicyId
 from coordinator.domain.inventory import Inventory, Network
 from coordinator.domain.jobs import Job
@@ -16,30 +21,39 @@ from coordinator.domain.network_mappings import MappingRequest
 from coordinator.domain.orders import Done, Order
 from coordinator.domain.points import PointReport
 from coordinator.domain.protections import Protection
-from coordinator.orchestration.founding import (
-    Founding,
-    Machinery,
-    StateDirectory,
-    found_vault,
-    open_vault,
-)
+from coordinator.orchestration.founding import Founding, found_vault, open_vault
 from coordinator.orchestration.host_messages import receive_points
+from coordinator.orchestration.issuing import issue_certificate
+from coordinator.orchestration.machinery import Machinery, StateDirectory
 from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.protections import enable_protection
 from coordinator.orchestration.vault import Addresses, Vault
+from replikera.identity import (
+    Caller,
+    Role,
+    caller_from_certificate,
+    generate_private_key,
+    signing_request,
+)
 from replikera.system.files import SystemFiles
 from tests.support.seeded_randomness import SeededRandomness
 from tests.support.virtual_clock import InlineWorker, VirtualClock
 from tests.unit.coordinator.examples import MACHINE, SOURCE, TARGET, recovery_point
 
 FOUNDING = Founding("home", "ann", Path("profile"), "vault.test:7403")
+BY_ANN = by_operator("ann")
 LAN = Network("lan", SOURCE.id, is_isolated=False, subnets=("10.0.0.0/8",))
 DR_LAN = Network("dr-lan", TARGET.id, is_isolated=False, subnets=())
 BUBBLE = Network("bubble", TARGET.id, is_isolated=True, subnets=())
 
 
+_seeds = itertools.count(1)
+
+
 def machinery(clock: VirtualClock | None = None) -> Machinery:
-    return Machinery(SystemFiles(), clock or VirtualClock(), SeededRandomness(1), InlineWorker())
+    # Of another seed each time: a vault that is opened again must not draw the same ids.
+    randomness = SeededRandomness(next(_seeds))
+    return Machinery(SystemFiles(), clock or VirtualClock(), randomness, InlineWorker())
 
 
 def state_in(folder: Path) -> StateDirectory:
@@ -66,7 +80,7 @@ async def opened(folder: Path, clock: VirtualClock | None = None) -> AsyncIterat
 
 async def save(vault: Vault, *aggregates: Any) -> None:
     async with vault.store.write() as records:
-        await records.save(Decision(aggregates))
+        await records.save(Decision(aggregates), BY_VAULT)
 
 
 async def equip(vault: Vault) -> None:
@@ -77,10 +91,46 @@ async def equip(vault: Vault) -> None:
     request = MappingRequest(SOURCE, "lan", (LAN,), TARGET, "dr-lan", "bubble", (DR_LAN, BUBBLE))
     _, new_mapping = network_mappings.create(MappingId("mapping"), request, now)
     async with vault.store.write() as records:
-        await records.save(Decision((SOURCE, TARGET)))
-        await records.save(new_policy + new_mapping)
+        await records.save(Decision((SOURCE, TARGET)), BY_VAULT)
+        await records.save(new_policy + new_mapping, BY_ANN)
         await records.inventories.replace(SOURCE.id, Inventory((MACHINE,), (LAN,)))
         await records.inventories.replace(TARGET.id, Inventory((), (DR_LAN, BUBBLE)))
+
+
+async def member(
+    vault: Vault,
+    host_id: HostId,
+    state: CertificateState = CertificateState.ACTIVE,
+    *,
+    is_kept: bool = True,
+) -> Caller:
+    """Issue a certificate to a host; return whom it proves. One that is not kept is of a history that was lost."""
+    key = requested_key(signing_request(generate_private_key()))
+    certificate = replace(issue_certificate(vault, Role.HOST, host_id, key), state=state)
+    if is_kept:
+        await save(vault, certificate)
+    return caller_from_certificate(certificate.chain)
+
+
+async def the_host(vault: Vault, host_id: HostId) -> Host:
+    async with vault.store.read() as records:
+        host = await records.hosts.find(host_id)
+    assert host is not None
+    return host
+
+
+async def states(vault: Vault, host_id: HostId) -> dict[str, str]:
+    """Return the state of every certificate of a host."""
+    async with vault.store.read() as records:
+        found = await records.certificates_of(Role.HOST, host_id)
+    return {certificate.id: str(certificate.state) for certificate in found}
+
+
+async def kinds(vault: Vault) -> list[str]:
+    """Return the kinds of all that happened since the vault was made."""
+    async with vault.store.read() as records:
+        page = await records.history.page(limit=1000, after=0)
+    return [str(line.kind) for line in page.items][2:]
 
 
 async def open_orders(vault: Vault, host_id: HostId) -> tuple[Order, ...]:
@@ -129,7 +179,7 @@ async def report(
 async def protect(vault: Vault) -> Protection:
     """Protect the machine, up to its first point."""
     await equip(vault)
-    await enable_protection(vault, "web", "b1", "quick")
+    await enable_protection(vault, BY_ANN, "web", "b1", "quick")
     for host_id in (TARGET.id, SOURCE.id):
         order = await the_order(vault, host_id)
         await receive_outcome(vault, host_id, order.id, Done())

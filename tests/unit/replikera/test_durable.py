@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from replikera.durable import remove_durably, write_durably
+from replikera.durable import make_directory_durably, remove_durably, write_durably
 from replikera.system.files import SystemFiles
+from tests.support.crash_files import CrashFiles
 
 FILES = SystemFiles()
 
@@ -28,3 +29,17 @@ def test_removing_twice_is_removing_once(tmp_path: Path) -> None:
     remove_durably(FILES, tmp_path / "state")
     remove_durably(FILES, tmp_path / "state")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_was_made_survives_any_crash_with_its_parents() -> None:
+    files = CrashFiles()
+    make_directory_durably(files, Path("/a/b/c"))
+    assert files.pending() == []
+    assert files.list_directory(Path("/a/b")) == ["c"]
+
+
+def test_a_directory_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    make_directory_durably(FILES, tmp_path / "a")
+    write_durably(FILES, tmp_path / "a" / "state", b"x")
+    make_directory_durably(FILES, tmp_path / "a")
+    assert (tmp_path / "a" / "state").read_bytes() == b"x"

@@ -105,3 +105,13 @@ def test_outcomes_go_first_and_points_are_among_what_is_due() -> None:
     backlog.report_inventory(INVENTORY)
     backlog.add_outcome(OUTCOME)
     assert kinds(backlog) == ["outcome", "inventory", "points", "replication"]
+
+
+def test_machines_of_the_newest_inventory_are_known_by_name() -> None:
+    backlog = Backlog()
+    assert backlog.machine_name("m") == ""
+    backlog.report_inventory(
+        session_pb2.Inventory(machines=[types_pb2.Machine(machine_id="m", name="web")])
+    )
+    assert backlog.machine_name("m") == "web"
+    assert backlog.machine_name("n") == ""

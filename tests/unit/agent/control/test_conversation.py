@@ -1,30 +1,51 @@
+from pathlib import Path
+
 import pytest
 
+from agent.control.anchor import ControlAnchor, VaultNotObeyedError
 from agent.control.backlog import Backlog
 from agent.control.conversation import (
     ANSWER_SECONDS,
     HEARTBEAT_SECONDS,
+    MAX_REPLIES,
     CarryOut,
     Conversation,
+    Deed,
     ForgetOutcome,
     Leave,
     Obey,
-    VaultNotObeyedError,
+    PresentGrant,
+    ShowDenyList,
+    StoreDenyList,
+    Withdraw,
 )
-from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
-from tests.unit.agent.fakes import sealed_point
+from replikera.wire.v1 import orders_pb2, session_pb2, trust_pb2
+from tests.unit.agent.fakes import FusedFiles, InlineWorker, sealed_point
 
 Response = session_pb2.SessionResponse
-FACTS = types_pb2.HostFacts(name="a-host")
+HELLO = session_pb2.Hello(run_id="r")
 ORDER = orders_pb2.Order(order_id="o")
+OURS = b"o" * 32
+SIGNED = trust_pb2.Signed(content=b"c", signature=b"s")
 
 
-def welcome(host_id: str = "h", version: int = 3) -> Response:
-    return Response(welcome=session_pb2.Welcome(host_id=host_id, control_version=version))
+def welcome(
+    host_id: str = "h", version: int = 3, digest: bytes = OURS, *, is_reconciling: bool = False
+) -> Response:
+    return Response(
+        welcome=session_pb2.Welcome(
+            host_id=host_id,
+            control_version=version,
+            control_digest=digest,
+            is_reconciling=is_reconciling,
+        )
+    )
 
 
 def conversation(backlog: Backlog | None = None) -> Conversation:
-    return Conversation("h", FACTS, 3, backlog or Backlog())
+    anchor = ControlAnchor(FusedFiles(), InlineWorker(), Path("/nowhere"))
+    anchor.number, anchor.digest = 3, OURS
+    return Conversation("h", HELLO, anchor, backlog or Backlog())
 
 
 def welcomed(backlog: Backlog | None = None) -> Conversation:
@@ -37,9 +58,8 @@ def kinds(opened: Conversation, now: float) -> list[str | None]:
     return [message.WhichOneof("message") for message in opened.due(now)]
 
 
-def test_hello_tells_facts_and_the_control_version_obeyed() -> None:
-    hello = conversation().hello().hello
-    assert (hello.facts, hello.control_version) == (FACTS, 3)
+def test_hello_is_the_first_message() -> None:
+    assert conversation().hello().hello == HELLO
 
 
 def test_nothing_is_sent_before_the_welcome() -> None:
@@ -52,7 +72,7 @@ def test_nothing_is_sent_before_the_welcome() -> None:
 
 
 def test_newer_vault_is_obeyed() -> None:
-    assert conversation().receive(welcome(version=7), 0) == Obey(7)
+    assert conversation().receive(welcome(version=7), 0) == Obey(7, OURS)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +80,7 @@ def test_newer_vault_is_obeyed() -> None:
     [
         (welcome(host_id="other"), "takes this host for other"),
         (welcome(version=2), "control version 2, this host obeyed 3.*restore a newer one"),
+        (welcome(digest=b"x" * 32), "another history at control version 3"),
         (Response(order=ORDER), "did not begin with Welcome"),
         (Response(), "did not begin with Welcome"),
     ],
@@ -80,6 +101,63 @@ def test_messages_become_deeds() -> None:
     assert opened.receive(Response(order=ORDER), 1) == CarryOut(ORDER)
     assert opened.receive(accepted, 1) == ForgetOutcome("o")
     assert opened.receive(Response(drain=session_pb2.Drain()), 1) == Leave()
+
+
+WITHDRAWAL = Response(withdraw=session_pb2.WithdrawOrder(order_id="o"))
+GRANT = Response(grant=session_pb2.GrantUpdate(protection_id="p", grant=b"g"))
+DENIALS = Response(deny_list=SIGNED)
+QUESTION = Response(send_deny_list=session_pb2.SendDenyList())
+
+
+@pytest.mark.parametrize(
+    ("message", "deed"),
+    [
+        (WITHDRAWAL, Withdraw("o")),
+        (GRANT, PresentGrant("p", b"g")),
+        (DENIALS, StoreDenyList(SIGNED.SerializeToString(deterministic=True))),
+        (QUESTION, ShowDenyList()),
+    ],
+)
+def test_messages_about_trust_become_deeds(message: Response, deed: Deed) -> None:
+    assert welcomed().receive(message, 1) == deed
+
+
+def test_reconciling_vault_is_welcome_however_old_it_is() -> None:
+    opened = conversation()
+    first = welcome(version=1, digest=b"x" * 32, is_reconciling=True)
+    assert opened.receive(first, 0) is None
+    assert opened.is_reconciling
+    assert kinds(opened, 0) == ["heartbeat"]
+
+
+@pytest.mark.parametrize("message", [Response(order=ORDER), WITHDRAWAL, GRANT])
+def test_reconciling_vault_decides_nothing(message: Response) -> None:
+    opened = conversation()
+    opened.receive(welcome(is_reconciling=True), 0)
+    assert opened.receive(message, 1) is None
+
+
+@pytest.mark.parametrize("message", [DENIALS, QUESTION, Response(drain=session_pb2.Drain())])
+def test_reconciling_vault_may_ask_and_deny(message: Response) -> None:
+    opened = conversation()
+    opened.receive(welcome(is_reconciling=True), 0)
+    assert opened.receive(message, 1) is not None
+
+
+def test_replies_are_sent_before_everything_else() -> None:
+    opened = welcomed()
+    stored = session_pb2.DenyListStored(version=1)
+    opened.reply(session_pb2.SessionRequest(deny_list_stored=stored))
+    assert kinds(opened, 0) == ["deny_list_stored", "heartbeat"]
+    assert kinds(opened, 1) == []
+
+
+def test_vault_that_asks_and_does_not_read_is_left() -> None:
+    opened = welcomed()
+    for _ in range(MAX_REPLIES):
+        opened.reply(session_pb2.SessionRequest())
+    with pytest.raises(VaultNotObeyedError, match="does not read"):
+        opened.reply(session_pb2.SessionRequest())
 
 
 def test_message_of_a_newer_vault_asks_for_nothing() -> None:

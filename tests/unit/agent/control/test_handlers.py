@@ -44,11 +44,13 @@ class Host:
     def __init__(self, error: Exception | None = None) -> None:
         self.asked: list[object] = []
         self.steps: list[str] = []
+        self.grants: list[bytes] = []
         self._error = error
         actions = Actions(self.take, self.take, self.start, self.clean_up)
         self._handlers = OrderHandlers(actions)
 
-    async def take(self, what: AcceptedReplica | Assignment) -> None:
+    async def take(self, what: AcceptedReplica | Assignment, grant: bytes) -> None:
+        self.grants.append(grant)
         self._note(what)
 
     async def start(self, request: RehearsalRequest, progress: Progress) -> RehearsalStarted:
@@ -77,6 +79,7 @@ def accept_replica() -> orders_pb2.Order:
         machine_id="m",
         machine_name="web01",
         retention=Duration(seconds=3600),
+        grant=b"signed",
     )
     return orders_pb2.Order(order_id=ORDER, accept_replica=action)
 
@@ -89,6 +92,7 @@ def start_replication() -> orders_pb2.Order:
         target_host_id="target",
         target_address="10.0.0.5:7404",
         copy_frequency=Duration(seconds=2, nanos=500_000_000),
+        grant=b"signed",
     )
     return orders_pb2.Order(order_id=ORDER, start_replication=action)
 
@@ -121,6 +125,7 @@ async def test_replica_is_accepted_under_the_ordered_terms() -> None:
     assert host.asked == [
         AcceptedReplica(PROTECTION, 1, GENERATION, "source", "m", "web01", timedelta(hours=1))
     ]
+    assert host.grants == [b"signed"]
 
 
 async def test_replication_is_started_as_ordered() -> None:
@@ -132,6 +137,7 @@ async def test_replication_is_started_as_ordered() -> None:
             PROTECTION, 1, GENERATION, "m", "target", "10.0.0.5:7404", timedelta(seconds=2.5)
         )
     ]
+    assert host.grants == [b"signed"]
 
 
 async def test_rehearsal_is_started_as_ordered_and_told_in_full() -> None:

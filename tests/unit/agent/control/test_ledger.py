@@ -200,3 +200,68 @@ async def test_half_written_temporary_file_is_ignored(tmp_path: Path) -> None:
     (tmp_path / f"{A}.json.new").write_text("{")
     ledger = await opened(tmp_path)
     assert await ledger.begin(A) is None
+
+
+def withdrawn(order_id: str) -> orders_pb2.OrderOutcome:
+    return orders_pb2.OrderOutcome(order_id=order_id, withdrawn=orders_pb2.Withdrawn())
+
+
+async def test_order_withdrawn_before_it_began_never_begins(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path / "orders")
+    assert await ledger.withdraw(A) == withdrawn(A)
+    assert await ledger.begin(A) == withdrawn(A)
+    again = await opened(tmp_path / "orders")
+    assert again.unaccepted() == (withdrawn(A),)
+    assert await again.begin(A) == withdrawn(A)
+    assert await again.withdraw(A) == withdrawn(A)
+
+
+async def test_order_that_began_is_not_withdrawn(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path / "orders")
+    await ledger.begin(A)
+    assert await ledger.withdraw(A) is None
+    await ledger.finish(started(A))
+    assert await ledger.withdraw(A) == started(A)
+
+
+async def test_withdrawn_order_that_was_accepted_still_answers(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path / "orders")
+    await ledger.withdraw(A)
+    await ledger.accept(A)
+    again = await opened(tmp_path / "orders")
+    assert again.unaccepted() == ()
+    assert await again.begin(A) == withdrawn(A)
+
+
+async def test_kill_at_any_write_of_a_withdrawal_leaves_none_or_the_whole_one(
+    tmp_path: Path,
+) -> None:
+    counting = FusedFiles()
+    ledger = await opened(tmp_path / "counted", counting)
+    before = counting.fuse.ticks
+    await ledger.withdraw(A)
+    seen = set()
+    for number in range(1, counting.fuse.ticks - before + 1):
+        folder = tmp_path / str(number)
+        files = FusedFiles()
+        ledger = await opened(folder, files)
+        files.fuse = Fuse(number)
+        with pytest.raises(Killed):
+            await ledger.withdraw(A)
+        again = await opened(folder)
+        outcome = await again.begin(A)
+        assert outcome in (None, withdrawn(A))
+        seen.add(outcome is None)
+    assert seen == {True, False}
+
+
+async def test_withdrawals_are_bounded_like_orders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "MAX_OPEN_ORDERS", 1)
+    ledger = await opened(tmp_path / "orders")
+    await ledger.withdraw(A)
+    with pytest.raises(LedgerError, match="1 orders in hand"):
+        await ledger.withdraw(B)
+    with pytest.raises(LedgerError, match="not a UUID"):
+        await ledger.withdraw("../x")

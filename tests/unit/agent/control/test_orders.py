@@ -236,3 +236,113 @@ async def test_acceptance_that_cannot_be_written_stops_nothing(host: Host) -> No
     reopened = host.ledger()
     await reopened.open()
     assert reopened.unaccepted() == (done(),)
+
+
+def results(host: Host) -> list[str | None]:
+    return [outcome.WhichOneof("result") for outcome in host.outcomes()]
+
+
+async def test_order_withdrawn_before_it_came_is_answered_and_never_begun(host: Host) -> None:
+    async with host.running() as orders:
+        await orders.withdraw(A)
+        assert results(host) == ["withdrawn"]
+        orders.submit(order())
+        await settle()
+        assert results(host) == ["withdrawn"]
+    async with host.running() as orders:
+        orders.submit(order())
+        await settle()
+        assert results(host) == ["withdrawn"]
+    assert host.handled == []
+
+
+async def test_order_withdrawn_while_it_waits_is_never_begun(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders_module, "MAX_RUNNING_ORDERS", 1)
+    host.gate = asyncio.Event()
+    async with host.running() as orders:
+        orders.submit(order(A))
+        orders.submit(order(B))
+        await settle()
+        await orders.withdraw(B)
+        host.gate.set()
+        await settle()
+        assert {outcome.order_id: outcome.WhichOneof("result") for outcome in host.outcomes()} == {
+            A: "done",
+            B: "withdrawn",
+        }
+    assert host.handled == [A]
+
+
+async def test_running_order_that_is_withdrawn_answers_with_its_own_outcome(host: Host) -> None:
+    host.gate = asyncio.Event()
+    async with host.running() as orders:
+        orders.submit(order())
+        await settle()
+        await orders.withdraw(A)
+        assert results(host) == []
+        host.gate.set()
+        await settle()
+        assert results(host) == ["done"]
+
+
+async def test_finished_order_that_is_withdrawn_answers_with_its_own_outcome(host: Host) -> None:
+    async with host.running() as orders:
+        orders.submit(order())
+        await settle()
+        await orders.accepted(A)
+        await orders.withdraw(A)
+        assert results(host) == ["done"]
+        await orders.withdraw(A)
+        assert results(host) == ["done"]
+
+
+async def test_withdrawal_that_comes_twice_is_answered_twice(host: Host) -> None:
+    async with host.running() as orders:
+        await orders.withdraw(A)
+        await orders.accepted(A)
+        assert results(host) == []
+        await orders.withdraw(A)
+        assert results(host) == ["withdrawn"]
+
+
+async def test_order_of_a_killed_run_is_told_interrupted_when_it_is_withdrawn(host: Host) -> None:
+    await begun_in_a_killed_run(host)
+    async with host.running() as orders:
+        await orders.withdraw(A)
+        (outcome,) = host.outcomes()
+        assert outcome.failure.code == "order-interrupted"
+        orders.submit(order())
+        await settle()
+        assert host.outcomes() == [outcome]
+    assert host.handled == []
+
+
+async def test_order_of_a_killed_run_that_comes_before_its_withdrawal_is_finished(
+    host: Host,
+) -> None:
+    await begun_in_a_killed_run(host)
+    async with host.running() as orders:
+        orders.submit(order())
+        await orders.withdraw(A)
+        await settle()
+        assert host.outcomes() == [done()]
+    assert host.handled == [A]
+
+
+async def begun_in_a_killed_run(host: Host) -> None:
+    ledger = host.ledger()
+    await ledger.open()
+    await ledger.begin(A)
+
+
+async def test_withdrawal_that_cannot_be_written_is_not_answered(host: Host) -> None:
+    async with host.running() as orders:
+        host.files.error = OSError(errno.EIO, "bad disk")
+        await orders.withdraw(A)
+        assert host.outcomes() == []
+        await orders.withdraw("not an id")
+        host.files.error = None
+        await orders.withdraw(A)
+        assert results(host) == ["withdrawn"]

@@ -1,145 +1,15 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from agent.control.backlog import Backlog
-from agent.control.control_version import ControlVersion
+from agent.control.anchor import ControlAnchor
 from agent.control.conversation import ANSWER_SECONDS, HEARTBEAT_SECONDS
-from agent.control.ledger import OrderLedger
-from agent.control.orders import Orders, Progress
-from agent.control.session import MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS, Session
-from replikera.ports.streams import StreamClosedError
-from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
-from tests.unit.agent.fakes import FusedFiles, InlineWorker, ManualClock, sealed_point, settle
-
-A = "aaaaaaaa-0000-4000-8000-000000000001"
-FACTS = types_pb2.HostFacts(name="a-host")
-Response = session_pb2.SessionResponse
-
-
-class ScriptedStream:
-    """The vault's end of one conversation, played by the test."""
-
-    def __init__(self) -> None:
-        self.sent: list[session_pb2.SessionRequest] = []
-        self._coming: asyncio.Queue[Response | None] = asyncio.Queue()
-        self.is_closed = False
-        self.is_broken = False
-        self.breaks_at_cancellation = False
-
-    async def send(self, message: session_pb2.SessionRequest) -> None:
-        if self.is_broken:
-            raise StreamClosedError("the network broke")
-        self.sent.append(message)
-
-    async def receive(self) -> Response:
-        try:
-            message = await self._coming.get()
-        except asyncio.CancelledError:
-            if self.breaks_at_cancellation:
-                raise StreamClosedError("the network broke in the same moment") from None
-            raise
-        if message is None:
-            raise StreamClosedError("the vault ended the session")
-        return message
-
-    async def close(self) -> None:
-        self.is_closed = True
-
-    async def say(self, message: Response | None) -> None:
-        self._coming.put_nowait(message)
-        await settle()
-
-    async def welcome(self, version: int = 1) -> None:
-        await self.say(Response(welcome=session_pb2.Welcome(host_id="h", control_version=version)))
-
-    async def order(self) -> None:
-        action = orders_pb2.AcceptReplica()
-        await self.say(Response(order=orders_pb2.Order(order_id=A, accept_replica=action)))
-
-    async def accept(self, order_id: str) -> None:
-        await self.say(Response(outcome_accepted=session_pb2.OutcomeAccepted(order_id=order_id)))
-
-    def kinds(self) -> list[str | None]:
-        return [message.WhichOneof("message") for message in self.sent]
-
-
-class Vault:
-    """Gives out streams, or refuses to be reached."""
-
-    def __init__(self) -> None:
-        self.streams: list[ScriptedStream] = []
-        self.is_reachable = True
-
-    def dial(self) -> ScriptedStream:
-        stream = ScriptedStream()
-        stream.is_broken = not self.is_reachable
-        self.streams.append(stream)
-        return stream
-
-    @property
-    def stream(self) -> ScriptedStream:
-        return self.streams[-1]
-
-
-class Longest:
-    """Draws the highest number, and notes the bounds."""
-
-    def __init__(self) -> None:
-        self.drawn: list[tuple[float, float]] = []
-
-    def uniform(self, low: float, high: float) -> float:
-        self.drawn.append((low, high))
-        return high
-
-    def bytes(self, count: int) -> bytes:
-        raise AssertionError
-
-    def uuid(self) -> str:
-        raise AssertionError
-
-
-class Host:
-    def __init__(self, folder: Path) -> None:
-        self.vault = Vault()
-        self.clock = ManualClock()
-        self.backlog = Backlog()
-        self.randomness = Longest()
-        self.handled = 0
-        self.on_handle: Callable[[], None] = lambda: None
-        files, worker = FusedFiles(), InlineWorker()
-        self.ledger = OrderLedger(files, worker, self.clock, folder / "orders")
-        self.version = ControlVersion(files, worker, folder / "control.json")
-        self.orders = Orders(self.ledger, self.handle, self.backlog, self.clock)
-
-    async def handle(self, order: orders_pb2.Order, progress: Progress) -> orders_pb2.OrderOutcome:
-        self.handled += 1
-        progress("step one")
-        return orders_pb2.OrderOutcome(order_id=order.order_id, done=orders_pb2.Done())
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Vault]:
-        await self.ledger.open()
-        await self.version.open()
-        session = Session(
-            self.vault,
-            self.orders,
-            self.backlog,
-            host_id="h",
-            facts=FACTS,
-            version=self.version,
-            clock=self.clock,
-            randomness=self.randomness,
-        )
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(session.run()), group.create_task(self.orders.run())]
-            await settle()
-            yield self.vault
-            for task in tasks:
-                task.cancel()
+from agent.control.orders import Progress
+from agent.control.session import MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS
+from replikera.wire.v1 import orders_pb2, session_pb2, trust_pb2, types_pb2
+from tests.unit.agent.control.sessions import FACTS, A, Host, Response, digest
+from tests.unit.agent.fakes import FusedFiles, InlineWorker, sealed_point, settle
 
 
 @pytest.fixture
@@ -269,12 +139,160 @@ async def test_vault_behind_the_version_obeyed_is_not_obeyed(host: Host) -> None
         assert stale.kinds() == ["hello"]
 
 
-async def test_version_obeyed_is_durable(host: Host, tmp_path: Path) -> None:
+async def test_control_state_obeyed_is_durable(host: Host, tmp_path: Path) -> None:
     async with host.running() as vault:
         await vault.stream.welcome(version=5)
-    again = ControlVersion(FusedFiles(), InlineWorker(), tmp_path / "control.json")
+    again = ControlAnchor(FusedFiles(), InlineWorker(), tmp_path / "control.json")
     await again.open()
-    assert again.number == 5
+    assert (again.number, again.digest) == (5, digest(5))
+
+
+async def test_control_state_of_an_order_is_durable_before_the_order_begins(
+    host: Host, tmp_path: Path
+) -> None:
+    seen: list[bytes] = []
+
+    async def look(order: orders_pb2.Order, _progress: Progress) -> orders_pb2.OrderOutcome:
+        seen.append((tmp_path / "control.json").read_bytes())
+        return orders_pb2.OrderOutcome(order_id=order.order_id, done=orders_pb2.Done())
+
+    host.orders._handle = look
+    async with host.running() as vault:
+        await vault.stream.welcome(version=5)
+        await vault.stream.order(version=6)
+    assert b'"control_version": 6' in seen[0]
+
+
+async def test_order_of_an_older_vault_ends_the_session_unheard(host: Host) -> None:
+    async with host.running() as vault:
+        await vault.stream.welcome(version=5)
+        await vault.stream.order(version=4)
+        assert vault.streams[0].is_closed
+    assert host.handled == 0
+
+
+async def test_reconciling_vault_is_told_everything_and_not_obeyed(host: Host) -> None:
+    async with host.running() as vault:
+        await vault.stream.welcome(version=5)
+        await vault.stream.say(None)
+        await host.clock.advance(MAX_BACKOFF_SECONDS)
+        host.backlog.report_inventory(session_pb2.Inventory(networks=[types_pb2.Network()]))
+        await vault.stream.welcome(version=2, is_reconciling=True)
+        await vault.stream.order(version=2)
+        withdrawal = session_pb2.WithdrawOrder(order_id=A)
+        await vault.stream.say(Response(withdraw=withdrawal))
+        await host.clock.advance(HEARTBEAT_SECONDS)
+        assert vault.stream.kinds() == ["hello", "inventory", "heartbeat", "heartbeat"]
+        assert not vault.stream.is_closed
+        assert host.anchor.number == 5
+        await vault.stream.say(Response(drain=session_pb2.Drain()))
+        await host.clock.advance(MAX_BACKOFF_SECONDS)
+        await vault.stream.welcome(version=9)
+        await vault.stream.order(version=9)
+    assert host.handled == 1
+    assert host.anchor.number == 9
+
+
+async def test_deny_list_is_obeyed_and_told(host: Host) -> None:
+    signed = trust_pb2.Signed.FromString(host.office.deny_list(3, "x"))
+    async with host.running() as vault:
+        await vault.stream.welcome()
+        await vault.stream.say(Response(deny_list=signed))
+        (stored,) = [m for m in vault.stream.sent if m.HasField("deny_list_stored")]
+        assert stored.deny_list_stored.version == 3
+        await vault.stream.say(Response(send_deny_list=session_pb2.SendDenyList()))
+        assert vault.stream.sent[-1].deny_list == signed
+    assert host.denials.version == 3
+
+
+async def test_renewed_certificate_opens_the_next_session_before_the_present_one_is_left(
+    host: Host,
+) -> None:
+    async with host.running() as vault:
+        await vault.stream.welcome()
+        old = vault.stream
+        host.session.renewed()
+        await settle()
+        assert len(vault.streams) == 2
+        assert vault.stream.kinds() == ["hello"]
+        assert [stream.is_closed for stream in vault.streams] == [False, False]
+        # Until the vault knows the new one the present one is as good as ever.
+        await old.order()
+        assert "outcome" in old.kinds()
+        await vault.stream.welcome()
+        assert [stream.is_closed for stream in vault.streams] == [True, False]
+        assert vault.stream.kinds() == ["hello", "outcome", "heartbeat"]
+        await host.clock.advance(1)
+        assert len(vault.streams) == 2
+    assert host.randomness.drawn == []
+
+
+async def test_vault_that_ends_the_old_session_first_is_waited_for(host: Host) -> None:
+    async with host.running() as vault:
+        await vault.stream.welcome()
+        old = vault.stream
+        host.session.renewed()
+        await settle()
+        await old.say(None)
+        assert not vault.stream.is_closed
+        await vault.stream.welcome()
+        assert vault.stream.kinds() == ["hello", "heartbeat"]
+        assert len(vault.streams) == 2
+    assert host.randomness.drawn == []
+
+
+async def test_session_holds_while_no_other_can_be_opened(host: Host) -> None:
+    async with host.running() as vault:
+        await vault.stream.welcome()
+        old = vault.stream
+        vault.is_reachable = False
+        host.session.renewed()
+        await settle()
+        assert vault.stream.is_closed
+        await old.order()
+        assert "outcome" in old.kinds()
+        vault.is_reachable = True
+        await host.clock.advance(MAX_BACKOFF_SECONDS)
+        assert len(vault.streams) == 3
+        assert not old.is_closed
+        await vault.stream.welcome()
+        assert old.is_closed
+
+
+async def test_session_that_ends_while_the_next_cannot_be_opened_is_dialled_again(
+    host: Host,
+) -> None:
+    async with host.running() as vault:
+        await vault.stream.welcome()
+        old = vault.stream
+        host.session.renewed()
+        await settle()
+        await old.say(None)
+        await vault.stream.say(None)
+        assert all(stream.is_closed for stream in vault.streams)
+        await host.clock.advance(MAX_BACKOFF_SECONDS)
+        await vault.stream.welcome()
+        assert vault.stream.kinds() == ["hello", "heartbeat"]
+        assert len(vault.streams) == 3
+
+
+async def test_agent_that_stops_while_it_changes_sessions_leaves_none_open(host: Host) -> None:
+    async with asyncio.timeout(5), host.running() as vault:
+        await vault.stream.welcome()
+        host.session.renewed()
+        await settle()
+    assert [stream.is_closed for stream in vault.streams] == [True, True]
+
+
+async def test_certificate_renewed_between_sessions_needs_no_second_dial(host: Host) -> None:
+    async with host.running() as vault:
+        await vault.stream.welcome()
+        await vault.stream.say(None)
+        host.session.renewed()
+        await host.clock.advance(MAX_BACKOFF_SECONDS)
+        await vault.stream.welcome()
+        await settle()
+        assert len(vault.streams) == 2
 
 
 async def test_report_is_sent_at_once_when_it_is_urgent(host: Host) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.failover.outcome import RehearsalError
+from agent.failover.outcome import RecoveredDisk, RehearsalError
 from agent.failover.records import RehearsalRecord, RehearsalRecords, RehearsalState
 from tests.unit.agent.fakes import FusedFiles, InlineWorker
 
@@ -18,6 +18,21 @@ def records(folder: Path) -> RehearsalRecords:
 
 async def test_record_is_read_back_by_a_later_run(tmp_path: Path) -> None:
     await records(tmp_path).write(RECORD)
+    assert await records(tmp_path).get(ID) == RECORD
+
+
+async def test_whole_disks_are_read_back_with_the_state_that_they_are_of(tmp_path: Path) -> None:
+    disks = (RecoveredDisk("disk-a", tmp_path / "system.vhdx", 1 << 20),)
+    await records(tmp_path).write(RECORD.with_disks(disks, RehearsalState.RECOVERED))
+    found = await records(tmp_path).get(ID)
+    assert found is not None
+    assert (found.state, found.recovered_disks) == (RehearsalState.RECOVERED, disks)
+
+
+async def test_record_of_an_earlier_version_has_no_whole_disks(tmp_path: Path) -> None:
+    await records(tmp_path).write(RECORD)
+    path = tmp_path / "rehearsals" / f"{ID}.json"
+    path.write_text(path.read_text().replace('"disks": [], ', ""))
     assert await records(tmp_path).get(ID) == RECORD
 
 

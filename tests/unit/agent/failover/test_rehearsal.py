@@ -175,11 +175,30 @@ async def test_start_killed_at_any_moment_succeeds_when_run_again(tmp_path: Path
         (machine,) = site.hypervisor.tagged(REHEARSAL)
         assert machine.description.machine_id == started.machine_id
         assert machine.is_running
+        assert len(site.hypervisor.definitions) == 1
         assert {path.name: path.read_text() for path in site.disks.iterdir()} == {
             "system.vhdx": "disk-a at 7",
             "data.vhdx": "disk-b at 7",
         }
         site.check_foreign_machines()
+
+
+async def test_start_that_is_run_again_after_its_end_answers_the_same_machine(site: Site) -> None:
+    first = await site.start()
+    again = await site.start()
+    assert (again.machine_id, again.disks) == (first.machine_id, first.disks)
+    assert len(site.hypervisor.definitions) == 1
+    assert site.replica.materialised == [7]
+
+
+async def test_start_that_goes_on_reads_the_isolation_back_again(site: Site) -> None:
+    started = await site.start()
+    moved = site.hypervisor.machines[started.machine_id]
+    nics = tuple(replace(nic, network="LAN") for nic in moved.description.nics)
+    site.hypervisor.machines[started.machine_id] = replace(
+        moved, description=replace(moved.description, nics=nics)
+    )
+    assert (await failure_of(site)).code == "network-not-isolated"
 
 
 async def test_start_killed_at_any_moment_can_be_cleaned_up(tmp_path: Path) -> None:
@@ -299,7 +318,7 @@ async def test_machine_on_a_network_that_is_not_isolated_is_never_started(
 async def test_machine_on_another_isolated_network_than_ordered_is_never_started(
     site: Site,
 ) -> None:
-    site.hypervisor.networks += (Network("Other test", is_isolated=True, subnets=()),)
+    site.hypervisor.host_networks += (Network("Other test", is_isolated=True, subnets=()),)
     site.hypervisor.connects_instead = "Other test"
     assert (await failure_of(site)).code == "network-not-as-ordered"
     assert site.hypervisor.started == []

@@ -2,6 +2,8 @@ import asyncio
 
 import pytest
 
+from agent.grants import MAX_GRANT_BYTES
+from agent.replica import incoming as module
 from agent.replica.incoming import (
     MAX_MESSAGE_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -13,14 +15,19 @@ from agent.replica.incoming import (
     Ended,
     Incoming,
     Open,
+    Present,
+    ProtocolViolationError,
     read_messages,
+    read_opening,
 )
 from replikera.blocks.segment import MAX_HEADER_BYTES, MAX_TRAILER_BYTES, RECORD_BYTES
+from replikera.ports.streams import StreamClosedError
 from replikera.wire.v1 import replication_pb2 as wire
 from replikera.wire.v1 import types_pb2
 from tests.support.memory_stream import stream_pair
 
 RECORD = b"r" * RECORD_BYTES
+LONG = b"g" * (MAX_GRANT_BYTES + 1)
 
 
 async def taken(*messages: wire.ReplicateRequest | bytes) -> list[Incoming]:
@@ -50,12 +57,13 @@ def batch(records: bytes, *lengths: int) -> wire.ReplicateRequest:
 
 async def test_every_message_arrives_as_what_it_is() -> None:
     epoch = types_pb2.Epoch(number=2, generation="g")
-    opening = wire.OpenReplica(protection_id="p", epoch=epoch)
+    opening = wire.OpenReplica(protection_id="p", epoch=epoch, grant=b"signed")
     ending = wire.SegmentEnd(trailer=b"t", chain_digest=b"d" * 32)
     giving_up = wire.Abandon(generation="g", sequence=3, attempt=4)
     assert await taken(
         wire.ReplicateRequest(open=opening),
         wire.ReplicateRequest(begin=wire.SegmentBegin(header=b"h")),
+        wire.ReplicateRequest(present=wire.PresentGrant(grant=b"newer")),
         batch(RECORD * 2, 3, 4),
         b"abc",
         b"defg",
@@ -63,8 +71,9 @@ async def test_every_message_arrives_as_what_it_is() -> None:
         wire.ReplicateRequest(end=ending),
         wire.ReplicateRequest(abandon=giving_up),
     ) == [
-        Open("p", 2, "g"),
+        Open("p", 2, "g", b"signed"),
         Begin(b"h"),
+        Present(b"newer"),
         Batch(RECORD * 2, (b"abc", b"defg")),
         Batch(RECORD, ()),
         End(b"t", b"d" * 32),
@@ -101,6 +110,8 @@ async def test_every_message_arrives_as_what_it_is() -> None:
             "cannot exist",
         ),
         (wire.ReplicateRequest(abandon=wire.Abandon(sequence=1 << 63)), "cannot exist"),
+        (wire.ReplicateRequest(open=wire.OpenReplica(grant=LONG)), "a grant of"),
+        (wire.ReplicateRequest(present=wire.PresentGrant(grant=LONG)), "a grant of"),
     ],
 )
 async def test_what_no_source_sends_ends_the_stream(
@@ -132,3 +143,36 @@ async def test_names_are_cut_before_anybody_stores_them() -> None:
     (first, _) = await taken(wire.ReplicateRequest(open=opening))
     assert isinstance(first, Open)
     assert len(first.protection_id) == 64
+
+
+async def test_the_opening_is_read_and_nothing_after_it() -> None:
+    near, far, _ = stream_pair()
+    opening = wire.OpenReplica(protection_id="p", grant=b"signed")
+    await near.send(wire.ReplicateRequest(open=opening).SerializeToString())
+    await near.send(b"next")
+    assert await read_opening(far) == Open("p", 0, "", b"signed")
+    assert await far.receive() == b"next"
+
+
+@pytest.mark.parametrize(
+    ("message", "problem"),
+    [
+        (wire.ReplicateRequest(begin=wire.SegmentBegin()).SerializeToString(), "does not begin"),
+        (b"", "does not begin with OpenReplica"),
+        (b"\xff", "no message"),
+    ],
+)
+async def test_what_is_no_opening_is_refused(message: bytes, problem: str) -> None:
+    near, far, _ = stream_pair()
+    await near.send(message)
+    with pytest.raises(ProtocolViolationError, match=problem):
+        await read_opening(far)
+
+
+async def test_an_opening_that_does_not_come_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "OPENING_SECONDS", 0.01)
+    _, far, _ = stream_pair()
+    with pytest.raises(StreamClosedError, match="said nothing"):
+        await read_opening(far)

@@ -45,8 +45,9 @@ async def say(far: MemoryStream, message: wire.ReplicateResponse) -> None:
 async def test_opening_tells_where_the_target_stands() -> None:
     async with conversing() as (conversation, far):
         await say(far, OPENED)
-        assert await conversation.open("p", 4, "g") == Opened(0, NO_POINT, 3)
+        assert await conversation.open("p", 4, "g", b"grant") == Opened(0, NO_POINT, 3)
         asked = wire.ReplicateRequest.FromString(await far.receive()).open
+        assert asked.grant == b"grant"
         assert (asked.protection_id, asked.epoch.number, asked.epoch.generation) == ("p", 4, "g")
 
 
@@ -59,6 +60,20 @@ async def test_a_batch_is_a_manifest_and_its_payloads_as_they_are() -> None:
         manifest = wire.ReplicateRequest.FromString(await far.receive()).batch
         assert (manifest.records, list(manifest.payload_lengths)) == (b"r" * 48, [1000, 24])
         assert (await far.receive(), await far.receive()) == payloads
+
+
+async def test_a_newer_grant_does_not_come_between_a_batch_and_its_payloads() -> None:
+    payloads = tuple(bytes([number]) * 100 for number in range(20))
+    async with conversing() as (conversation, far):
+        await conversation.begin(b"header")
+        async with asyncio.TaskGroup() as group:
+            # More messages than the stream takes: the batch waits in its middle.
+            group.create_task(conversation.send_batch(Batch(b"r" * 48, payloads, 2000)))
+            await asyncio.sleep(0)
+            group.create_task(conversation.present(b"newer"))
+            received = [await far.receive() for _ in range(3 + len(payloads))]
+    assert tuple(received[2:-1]) == payloads
+    assert wire.ReplicateRequest.FromString(received[-1]).present.grant == b"newer"
 
 
 Ask = Callable[[Conversation], Awaitable[object]]

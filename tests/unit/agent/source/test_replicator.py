@@ -10,13 +10,12 @@ from random import Random
 import pytest
 
 from agent.hypervisor.interface import HypervisorError, Mark, TrackingLostError
-from agent.source.budget import ReadAheadBudget
+from agent.source.grants import HeldGrant
 from agent.source.replicator import (
     MAX_ADOPTED_VIEW_SECONDS,
     MAX_BACKOFF_SECONDS,
     MIN_BACKOFF_SECONDS,
     ProtectionReplicator,
-    SourceHost,
 )
 from agent.source.state import Assignment, SourceState, StateFolder
 from agent.source.status import ReplicationState, ReplicationStatus
@@ -27,8 +26,8 @@ from replikera.wire.v1 import replication_pb2 as wire
 from tests.support.fake_hypervisor import MACHINE_ID, FakeHypervisor, describe
 from tests.support.fake_target import FakeTarget
 from tests.support.memory_stream import Direction, Faults, MemoryDialler
-from tests.support.seeded_randomness import SeededRandomness
-from tests.support.virtual_clock import InlineWorker, VirtualClock
+from tests.support.source_hosts import source_host
+from tests.support.virtual_clock import VirtualClock
 
 PROTECTION = "11111111-1111-4111-8111-111111111111"
 GENERATION = "22222222-2222-4222-8222-222222222222"
@@ -74,17 +73,8 @@ class Rig:
         async with asyncio.TaskGroup() as group:
             self.dialler = MemoryDialler(group, self.target.serve, faults=self.faults)
             self.faults = []
-            host = SourceHost(
-                hypervisor=self.hypervisor,
-                dialler=self.dialler,
-                worker=InlineWorker(),
-                clock=self.clock,
-                randomness=SeededRandomness(1),
-                budget=ReadAheadBudget(),
-                folder=self.states,
-                observer=self.observe,
-            )
-            replicator = ProtectionReplicator(host, self.state)
+            host = source_host(self.folder, self.hypervisor, self.dialler, self.clock, self.observe)
+            replicator = ProtectionReplicator(host, self.state, HeldGrant())
             self.running_task = group.create_task(replicator.run())
             try:
                 yield replicator
@@ -506,18 +496,9 @@ class BreakingStream:
 
 async def test_a_stream_that_breaks_while_the_agent_stops_does_not_keep_it(rig: Rig) -> None:
     stream = BreakingStream()
-    host = SourceHost(
-        hypervisor=rig.hypervisor,
-        dialler=stream,
-        worker=InlineWorker(),
-        clock=rig.clock,
-        randomness=SeededRandomness(1),
-        budget=ReadAheadBudget(),
-        folder=rig.states,
-        observer=rig.observe,
-    )
+    host = source_host(rig.folder, rig.hypervisor, stream, rig.clock, rig.observe)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        task = group.create_task(ProtectionReplicator(host, rig.state).run())
+        task = group.create_task(ProtectionReplicator(host, rig.state, HeldGrant()).run())
         await stream.read.wait()
         task.cancel()
     assert task.cancelled()

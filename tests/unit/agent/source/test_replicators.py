@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.grants import GrantRefusedError
 from agent.hypervisor.interface import HypervisorError
 from agent.source import replicators as module
-from agent.source.budget import ReadAheadBudget
 from agent.source.errors import AssignmentError, StateFileError
-from agent.source.replicator import SourceHost
+from agent.source.host import SourceHost
 from agent.source.replicators import Replicators
 from agent.source.state import Assignment, StateFolder
 from agent.source.status import ReplicationState, ReplicationStatus
@@ -20,9 +20,10 @@ from replikera.system.files import SystemFiles
 from replikera.wire.v1 import replication_pb2 as wire
 from tests.support.fake_hypervisor import MACHINE_ID, FakeHypervisor, describe
 from tests.support.fake_target import FakeTarget
+from tests.support.grants import GrantOffice, terms
 from tests.support.memory_stream import MemoryDialler
-from tests.support.seeded_randomness import SeededRandomness
-from tests.support.virtual_clock import InlineWorker, VirtualClock
+from tests.support.source_hosts import SOURCE, source_host
+from tests.support.virtual_clock import VirtualClock
 
 GENERATION = "22222222-2222-4222-8222-222222222222"
 
@@ -39,25 +40,24 @@ def assignment(number: int, machine_id: str = MACHINE_ID) -> Assignment:
     )
 
 
+PROTECTION = assignment(1).protection_id
+OFFICE = GrantOffice(terms(PROTECTION, GENERATION, SOURCE, "target-host"))
+
+
 class Rig:
     def __init__(self, folder: Path) -> None:
+        self.folder = folder / "protections"
         self.clock = VirtualClock()
         self.targets: dict[str, FakeTarget] = {}
-        self.states = StateFolder(SystemFiles(), folder / "protections")
+        self.states = StateFolder(SystemFiles(), self.folder)
         self.changed = asyncio.Event()
         self.seen: list[ReplicationStatus] = []
         self.hypervisor = FakeHypervisor(self.clock, describe({"disk-a": 65536}))
 
     def host(self, group: asyncio.TaskGroup) -> SourceHost:
-        return SourceHost(
-            hypervisor=self.hypervisor,
-            dialler=MemoryDialler(group, self._serve),
-            worker=InlineWorker(),
-            clock=self.clock,
-            randomness=SeededRandomness(1),
-            budget=ReadAheadBudget(),
-            folder=self.states,
-            observer=self._observe,
+        dialler = MemoryDialler(group, self._serve)
+        return source_host(
+            self.folder, self.hypervisor, dialler, self.clock, self._observe, office=OFFICE
         )
 
     async def _serve(self, stream: MessageStream) -> None:
@@ -74,6 +74,7 @@ class Rig:
     async def running(self) -> AsyncIterator[Replicators]:
         async with asyncio.TaskGroup() as group:
             replicators = Replicators(self.host(group))
+            await replicators.open()
             running = group.create_task(replicators.run())
             try:
                 yield replicators
@@ -188,7 +189,7 @@ async def test_one_that_fails_does_not_disturb_the_others(rig: Rig) -> None:
     async with rig.running() as replicators:
         await replicators.start(assignment(1, machine_id="gone"))
         await replicators.start(assignment(2))
-        await rig.until(lambda: rig.sequence(2) >= 3)
+        await rig.until(lambda: max(s.acknowledged_sequence for s in replicators.statuses()) >= 3)
         gone, healthy = sorted(replicators.statuses(), key=lambda status: status.protection_id)
     assert gone.acknowledged_sequence == 0
     assert healthy.acknowledged_sequence >= 3
@@ -222,3 +223,74 @@ async def test_a_hypervisor_error_is_one_protection_s_status(rig: Rig) -> None:
         await replicators.start(assignment(1))
         await rig.until(lambda: rig.sequence(1) >= 1)
     assert "busy" in {status.failure.code for status in rig.seen if status.failure}
+
+
+async def test_grant_of_the_order_is_presented_to_the_target(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        signed = OFFICE.grant()
+        await replicators.start(assignment(1), signed)
+        await rig.until(lambda: rig.sequence(1) >= 1)
+    assert [opened.grant for opened in rig.targets[PROTECTION].opened] == [signed]
+
+
+async def test_newer_grant_is_durable_and_presented_in_the_running_conversation(rig: Rig) -> None:
+    newer = OFFICE.grant(version=2)
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1), OFFICE.grant())
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        await replicators.renew_grant(PROTECTION, newer)
+        await rig.until(lambda: rig.targets[PROTECTION].presented == [newer])
+        ((_, held),) = replicators.held()
+        assert held.version == 2
+    async with rig.running():
+        await rig.until(lambda: len(rig.targets[PROTECTION].opened) == 2)
+    assert rig.targets[PROTECTION].opened[1].grant == newer
+
+
+async def test_older_grant_changes_nothing(rig: Rig) -> None:
+    newer = OFFICE.grant(version=3)
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1), newer)
+        await replicators.renew_grant(PROTECTION, OFFICE.grant(version=2))
+        await replicators.start(assignment(1), OFFICE.grant(version=1))
+        ((kept, held),) = replicators.held()
+        assert (kept, held.signed) == (assignment(1), newer)
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        assert rig.targets[PROTECTION].presented == []
+
+
+async def test_grant_of_something_else_is_refused_and_nothing_begun(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        with pytest.raises(GrantRefusedError) as raised:
+            await replicators.start(assignment(1), OFFICE.grant(source_host_id="other"))
+        assert raised.value.code == "grant-invalid"
+        assert replicators.held() == ()
+    assert rig.states.protection_ids() == []
+
+
+async def test_grant_that_cannot_be_believed_does_not_replace_the_good_one(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1), OFFICE.grant())
+        for signed in (GrantOffice(OFFICE.terms).grant(version=9), b"noise", OFFICE.deny_list(9)):
+            with pytest.raises(GrantRefusedError):
+                await replicators.renew_grant(PROTECTION, signed)
+        ((_, held),) = replicators.held()
+        assert held.version == 1
+
+
+async def test_grant_of_an_unknown_protection_is_left(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.renew_grant(PROTECTION, OFFICE.grant())
+        assert replicators.held() == ()
+    assert not list(rig.folder.glob("*.grant"))
+
+
+async def test_what_is_held_is_known_before_anything_runs(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1), OFFICE.grant(version=4))
+        await replicators.start(assignment(2))
+    async with asyncio.TaskGroup() as group:
+        replicators = Replicators(rig.host(group))
+        await replicators.open()
+        found = {kept.protection_id: held.version for kept, held in replicators.held()}
+    assert found == {PROTECTION: 4, assignment(2).protection_id: 0}

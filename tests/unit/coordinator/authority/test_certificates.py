@@ -9,11 +9,13 @@ from coordinator.authority.certificates import (
     BACKDATE,
     LEAF_LIVES,
     Member,
+    is_fresh,
     make_issuing,
     make_leaf,
     make_root,
 )
 from replikera.identity import Role
+from replikera.trust.signing import SIGNER_USAGE
 from tests.unit.coordinator.examples import NOW
 
 ROOT = make_root(ec.generate_private_key(ec.SECP256R1()), "v-1", 1, NOW)
@@ -63,6 +65,7 @@ def test_a_leaf_has_one_uri_and_one_dns_name_and_no_other(role: Role) -> None:
         (Role.HOST, {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}),
         (Role.VAULT, {ExtendedKeyUsageOID.SERVER_AUTH}),
         (Role.OPERATOR, {ExtendedKeyUsageOID.CLIENT_AUTH}),
+        (Role.SIGNER, {SIGNER_USAGE}),
     ],
 )
 def test_a_leaf_is_good_for_what_its_role_does(
@@ -76,9 +79,30 @@ def test_a_leaf_is_good_for_what_its_role_does(
 
 
 def test_a_leaf_is_valid_from_a_little_earlier_for_the_life_of_its_role() -> None:
-    assert LEAF_LIVES[Role.HOST] == timedelta(days=7)
+    assert {role: life.days for role, life in LEAF_LIVES.items()} == {
+        Role.HOST: 7,
+        Role.VAULT: 7,
+        Role.OPERATOR: 30,
+        Role.SIGNER: 90,
+    }
     for role in Role:
         certificate = leaf(role)
         assert certificate.not_valid_before_utc == MOMENT - BACKDATE
         assert certificate.not_valid_after_utc == MOMENT + LEAF_LIVES[role]
         assert certificate.serial_number == 77
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (-BACKDATE, True),
+        (-BACKDATE - timedelta(seconds=1), False),
+        (timedelta(days=3), True),
+        (timedelta(days=4), False),
+        (timedelta(days=8), False),
+    ],
+)
+def test_a_certificate_is_fresh_in_the_first_half_of_its_life(
+    age: timedelta, expected: bool
+) -> None:
+    assert is_fresh(leaf(Role.HOST), MOMENT + age) == expected

@@ -14,6 +14,7 @@ from coordinator.domain.health import (
     lag,
     worst,
 )
+from coordinator.domain.hosts import HostState
 from coordinator.domain.identifiers import ProtectionId
 from coordinator.domain.orders import Failure
 from coordinator.domain.protections import ProtectionState
@@ -111,6 +112,26 @@ def test_the_cause_of_a_late_point_names_what_the_source_says() -> None:
         "The newest recovery point is 91 s old. The target does not answer.",
         "Start it.",
     )
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (ProtectionState.PROTECTED, "critical"),
+        (ProtectionState.INITIAL_REPLICATION, "warning"),
+        (ProtectionState.ENABLING, "warning"),
+    ],
+)
+def test_a_host_that_is_not_trusted_is_told_before_that_it_is_away(
+    side: str, state: ProtectionState, expected: str
+) -> None:
+    lost = HostPresence("a1", is_connected=False, state=HostState.QUARANTINED, remedy="Readmit it.")
+    seen = replace(SEEN, source=lost) if side == "source" else replace(SEEN, target=lost)
+    health = assess(protection_in(state), seen, NOW)
+    assert health.level == expected
+    assert "quarantined" in (health.cause or "")
+    assert health.remedy == "Readmit it."
 
 
 def test_lag_is_unknown_rather_than_too_good() -> None:

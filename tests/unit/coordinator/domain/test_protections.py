@@ -4,10 +4,11 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from coordinator.domain import protections
+from coordinator.domain import grants, protections
 from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import ForbiddenError, InvalidValueError, RefusedError
 from coordinator.domain.events import EventKind
+from coordinator.domain.hosts import HostState
 from coordinator.domain.identifiers import Generation, HostId, JobId, OrderId, ProtectionId
 from coordinator.domain.jobs import Job, JobState
 from coordinator.domain.orders import AcceptReplica, Failure, StartReplication
@@ -45,7 +46,8 @@ def test_enabling_orders_the_target_to_accept_first() -> None:
     assert order.action == AcceptReplica(
         protection.id, 1, IDS.generation, SOURCE.id, MACHINE.id, "web", POLICY.retention
     )
-    assert [event.kind for event in decision.events] == [EventKind.PROTECTION_ENABLING]
+    kinds = [event.kind for event in decision.events]
+    assert kinds == [EventKind.PROTECTION_ENABLING, EventKind.GRANT_ISSUED]
 
 
 def test_the_source_is_ordered_only_after_the_target_accepted() -> None:
@@ -144,6 +146,68 @@ def test_a_resync_while_enabling_fails_the_job_and_one_later_does_not() -> None:
     assert doubtful.resync_required(failed, FAILURE, LATER) == NOTHING
 
 
+def test_what_nobody_began_is_gone_when_it_is_withdrawn() -> None:
+    protection, job = enabling()
+    decision = protection.withdrawn(job, LATER)
+    (cancelled,) = decision.aggregates
+    assert isinstance(cancelled, Job)
+    assert cancelled.state is JobState.CANCELLED
+    assert decision.removed == (protection,)
+    assert [event.kind for event in decision.events] == [
+        EventKind.JOB_CANCELLED,
+        EventKind.PROTECTION_REMOVED,
+    ]
+
+
+def test_what_the_target_began_has_failed_when_it_is_withdrawn() -> None:
+    protection, job = enabling()
+    lost, cancelled = parts(protection.withdrawn(job.task_done(NOW), LATER))
+    assert (lost.state, cancelled.state) == (ProtectionState.FAILED, JobState.CANCELLED)
+    assert "source host began" in (lost.cause or "")
+    assert protections.enable(replace(REQUEST, existing=lost), RETRY, LATER)
+
+
+def test_a_second_attempt_does_not_forget_what_the_first_one_began() -> None:
+    failed = protection_in(ProtectionState.FAILED, cause="x", remedy="y")
+    job, decision = protections.enable(replace(REQUEST, existing=failed), RETRY, LATER)
+    again = parts(decision)[0].withdrawn(job, LATER)
+    assert again.removed == ()
+    assert parts(again)[0].state is ProtectionState.FAILED
+
+
+def test_enabling_gives_the_first_grant_and_every_attempt_a_newer_one() -> None:
+    protection, _ = enabling()
+    assert protection.grant_version == 1
+    assert protection.grant_issued_at == NOW
+    assert protection.grant_not_after == NOW + grants.LIFE
+    failed = replace(protection, state=ProtectionState.FAILED)
+    _, decision = protections.enable(replace(REQUEST, existing=failed), RETRY, LATER)
+    assert parts(decision)[0].grant_version == 2
+    assert EventKind.GRANT_ISSUED not in [event.kind for event in decision.events]
+
+
+def test_a_grant_is_needed_from_half_of_its_life_on_but_not_by_what_failed() -> None:
+    protection, _ = enabling()
+    half = NOW + grants.LIFE * 0.56
+    assert not protection.needs_grant(LATER)
+    assert protection.needs_grant(half)
+    assert not protection.granted(half).needs_grant(half)
+    assert protection.granted(half).grant_version == 2
+    assert not replace(protection, state=ProtectionState.FAILED).needs_grant(half)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("state", [state for state in HostState if state != "active"])
+def test_a_host_that_is_not_trusted_takes_part_in_no_new_protection(
+    side: str, state: HostState
+) -> None:
+    lost = replace(getattr(REQUEST, side), state=state, remedy="Readmit it.")
+    with pytest.raises(RefusedError) as caught:
+        protections.enable(replace(REQUEST, **{side: lost}), IDS, NOW)
+    assert caught.value.code == f"host-{state}"
+    assert caught.value.remedy == "Readmit it."
+
+
 class Life(RuleBasedStateMachine):
     """Any order of what hosts can cause; the job and the protection tell the same story."""
 
@@ -178,6 +242,17 @@ class Life(RuleBasedStateMachine):
     @rule()
     def fail(self) -> None:
         self.take(self.protection.failed(self.job, FAILURE, LATER))
+
+    @precondition(lambda self: self.is_open() and not self.started)
+    @rule()
+    def withdraw(self) -> None:
+        decision = self.protection.withdrawn(self.job, LATER)
+        self.take(decision)
+        assert self.job.state is JobState.CANCELLED
+        if decision.removed:
+            assert not self.accepted
+            self.protection, self.job = enabling()
+            self.has_point = False
 
     @precondition(lambda self: self.protection.state is ProtectionState.FAILED)
     @rule()

@@ -197,6 +197,32 @@ def test_there_is_nothing_to_clean_up_in_other_states(state: RehearsalState) -> 
         clean_up(replace(starting()[0], state=state))
 
 
+def test_a_start_that_never_began_leaves_nothing_to_clean_up() -> None:
+    rehearsal, job = starting()
+    decision = rehearsal.withdrawn(job, LATER)
+    gone, cancelled = parts(decision)
+    assert (gone.state, cancelled.state) == (RehearsalState.CLEANED_UP, JobState.CANCELLED)
+    assert not gone.is_successful
+    assert (gone.cause, gone.remedy) == (cancelled.cause, cancelled.remedy)
+    assert [event.kind for event in decision.events] == [
+        EventKind.JOB_CANCELLED,
+        EventKind.TEST_FAILOVER_CLEANED_UP,
+    ]
+
+
+def test_a_clean_up_that_never_began_leaves_the_rehearsal_as_it_was() -> None:
+    rehearsal, job = starting()
+    good, _ = parts(rehearsal.started(job, STARTED, NOW))
+    bad, _ = parts(rehearsal.failed(job, FAILURE, NOW))
+    for before in (good, bad):
+        going, clean_up_job, _ = clean_up(before, "seen")
+        after, cancelled = parts(going.withdrawn(clean_up_job, LATER))
+        assert (after.state, after.notes) == (before.state, "")
+        assert (after.cause, after.was_started) == (before.cause, before.was_started)
+        assert cancelled.state is JobState.CANCELLED
+        assert clean_up(after)
+
+
 def test_notes_are_bounded() -> None:
     rehearsal = replace(starting()[0], state=RehearsalState.STARTED)
     assert clean_up(rehearsal, "x" * MAX_NOTES_LENGTH)[0].notes

@@ -4,7 +4,6 @@ from datetime import timedelta
 import pytest
 
 from coordinator.domain.errors import ForbiddenError, RefusedError
-from coordinator.domain.hosts import HostFacts
 from coordinator.domain.identifiers import Generation, HostId, OrderId, ProtectionId
 from coordinator.domain.inventory import Inventory
 from coordinator.domain.orders import Failure, OrderProgress
@@ -14,19 +13,16 @@ from coordinator.domain.replication import ReplicationReport, ReplicationState
 from coordinator.orchestration import host_messages as messages
 from coordinator.orchestration.protections import enable_protection
 from coordinator.orchestration.vault import Vault
-from tests.support.virtual_clock import VirtualClock
 from tests.unit.coordinator.examples import MACHINE, NOW, SOURCE, TARGET
 from tests.unit.coordinator.vaults import (
+    BY_ANN,
     equip,
     protect,
     report,
-    save,
     the_job,
     the_order,
     the_protection,
 )
-
-FACTS = HostFacts("gold", "hyperv", "1.0", "a1:9", timedelta(seconds=30))
 
 
 def replication(protection_id: ProtectionId, **more: object) -> ReplicationReport:
@@ -36,42 +32,14 @@ def replication(protection_id: ProtectionId, **more: object) -> ReplicationRepor
     return replace(plain, **more)  # type: ignore[arg-type]  # fields of the report
 
 
-async def test_what_a_host_says_at_first_is_kept(vault: Vault, clock: VirtualClock) -> None:
-    await save(vault, SOURCE)
-    clock.advance(60)
-    version = await messages.introduce(vault, SOURCE.id, FACTS, 0)
-    async with vault.store.read() as records:
-        assert version == await records.control_version() > 0
-        host = await records.hosts.get("a1")
-    assert (host.hypervisor, host.replication_address) == ("hyperv", "a1:9")
-    assert host.last_seen_at == clock.now()
-    clock.advance(60)
-    await messages.leave(vault, SOURCE.id)
-    async with vault.store.read() as records:
-        assert (await records.hosts.get("a1")).last_seen_at == clock.now()
-
-
-async def test_a_stranger_and_a_host_that_knows_more_than_the_vault_are_refused(
-    vault: Vault,
-) -> None:
-    with pytest.raises(ForbiddenError):
-        await messages.introduce(vault, SOURCE.id, FACTS, 0)
-    await save(vault, SOURCE)
-    version = await messages.introduce(vault, SOURCE.id, FACTS, 0)
-    assert await messages.introduce(vault, SOURCE.id, FACTS, version) == version
-    with pytest.raises(RefusedError) as caught:
-        await messages.introduce(vault, SOURCE.id, FACTS, version + 1)
-    assert caught.value.code == "vault-behind"
-
-
 async def test_an_inventory_takes_the_place_of_the_one_before(vault: Vault) -> None:
     await equip(vault)
     await messages.replace_inventory(vault, SOURCE.id, Inventory((), ()))
     async with vault.store.read() as records:
-        assert await records.inventories.machines() == ()
+        assert (await records.inventories.machines_page()).items == ()
     await messages.replace_inventory(vault, SOURCE.id, Inventory((MACHINE,), ()))
     async with vault.store.read() as records:
-        assert await records.inventories.machines() == (MACHINE,)
+        assert (await records.inventories.machines_page()).items == (MACHINE,)
 
 
 async def test_points_come_from_the_target_of_the_present_generation_only(vault: Vault) -> None:
@@ -89,7 +57,7 @@ async def test_points_come_from_the_target_of_the_present_generation_only(vault:
     with pytest.raises(ForbiddenError):
         await messages.receive_points(vault, TARGET.id, nobody)
     async with vault.store.read() as records:
-        assert [point.sequence for point in await records.points.listed(protection)] == [1]
+        assert [point.sequence for point in (await records.points.page(protection)).items] == [1]
 
 
 async def test_a_report_is_taken_from_the_source_only(vault: Vault) -> None:
@@ -135,7 +103,7 @@ async def test_a_required_resync_stays_whatever_is_said_later(
 
 async def test_progress_is_taken_from_the_host_of_an_open_order(vault: Vault) -> None:
     await equip(vault)
-    job = await enable_protection(vault, "web", "b1", "quick")
+    job = await enable_protection(vault, BY_ANN, "web", "b1", "quick")
     order = await the_order(vault, TARGET.id)
     step = OrderProgress(order.id, "accept", 1, 2)
     with pytest.raises(ForbiddenError):

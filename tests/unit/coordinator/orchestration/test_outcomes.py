@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from coordinator.domain.errors import ForbiddenError
@@ -22,6 +24,7 @@ from coordinator.orchestration.rehearsals import start_rehearsal
 from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.examples import SOURCE, TARGET
 from tests.unit.coordinator.vaults import (
+    BY_ANN,
     equip,
     open_orders,
     protect,
@@ -44,7 +47,7 @@ STARTED = RehearsalStarted(
 
 async def begin(vault: Vault) -> JobId:
     await equip(vault)
-    return (await enable_protection(vault, "web", "b1", "quick")).id
+    return (await enable_protection(vault, BY_ANN, "web", "b1", "quick")).id
 
 
 async def answer(vault: Vault, host_id: str, outcome: Outcome) -> OrderId:
@@ -57,9 +60,9 @@ async def answer(vault: Vault, host_id: str, outcome: Outcome) -> OrderId:
 async def test_an_accepted_replica_leads_to_an_order_for_the_source(vault: Vault) -> None:
     await begin(vault)
     source = vault.presence.begin(SOURCE.id)
-    source.orders_waiting.clear()
+    source.work_waiting.clear()
     await answer(vault, TARGET.id, Done())
-    assert source.orders_waiting.is_set()
+    assert source.work_waiting.is_set()
     assert isinstance((await the_order(vault, SOURCE.id)).action, StartReplication)
     assert await open_orders(vault, TARGET.id) == ()
 
@@ -83,6 +86,21 @@ async def test_an_order_is_answered_by_its_own_host_only(vault: Vault) -> None:
     with pytest.raises(ForbiddenError):
         await receive_outcome(vault, TARGET.id, OrderId("no such order"), Done())
     assert await the_job(vault, job_id) == before
+
+
+async def test_an_order_of_a_history_that_was_lost_is_taken_and_changes_nothing(
+    vault: Vault,
+) -> None:
+    job_id = await begin(vault)
+    before = await the_job(vault, job_id)
+    async with vault.store.read() as records:
+        control = replace(await records.control(), reconciled_number=1_000_000)
+    await save(vault, control)
+    await receive_outcome(vault, TARGET.id, OrderId("of the lost history"), Done())
+    assert await the_job(vault, job_id) == before
+    order = await the_order(vault, TARGET.id)
+    with pytest.raises(ForbiddenError):
+        await receive_outcome(vault, SOURCE.id, order.id, Done())
 
 
 @pytest.mark.parametrize("failing", [TARGET.id, SOURCE.id])
@@ -130,7 +148,7 @@ async def test_a_rehearsal_succeeds_by_being_started_only(
     vault: Vault, outcome: Outcome, state: str
 ) -> None:
     await protect(vault)
-    job = await start_rehearsal(vault, "web", None)
+    job = await start_rehearsal(vault, BY_ANN, "web", None)
     vault.progress.take(job.id, OrderProgress(OrderId("o"), "recover", 1, 2))
     await answer(vault, TARGET.id, outcome)
     assert (await the_job(vault, job.id)).state == state

@@ -5,15 +5,22 @@ from coordinator.domain.orders import AcceptReplica
 from coordinator.orchestration.protections import enable_protection
 from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.examples import SOURCE, TARGET
-from tests.unit.coordinator.vaults import equip, open_orders, the_job, the_order, the_protection
+from tests.unit.coordinator.vaults import (
+    BY_ANN,
+    equip,
+    open_orders,
+    the_job,
+    the_order,
+    the_protection,
+)
 
 
 async def test_the_order_is_stored_with_the_decision_and_its_host_is_woken(vault: Vault) -> None:
     await equip(vault)
     session = vault.presence.begin(TARGET.id)
-    session.orders_waiting.clear()
-    job = await enable_protection(vault, "web", "b1", "quick")
-    assert session.orders_waiting.is_set()
+    session.work_waiting.clear()
+    job = await enable_protection(vault, BY_ANN, "web", "b1", "quick")
+    assert session.work_waiting.is_set()
     order = await the_order(vault, TARGET.id)
     assert isinstance(order.action, AcceptReplica)
     assert await the_job(vault, job.id) == job
@@ -23,9 +30,9 @@ async def test_the_order_is_stored_with_the_decision_and_its_host_is_woken(vault
 
 async def test_a_machine_is_protected_once(vault: Vault) -> None:
     await equip(vault)
-    await enable_protection(vault, "web", "b1", "quick")
+    await enable_protection(vault, BY_ANN, "web", "b1", "quick")
     with pytest.raises(RefusedError, match="web is protected already"):
-        await enable_protection(vault, "web", "b1", "quick")
+        await enable_protection(vault, BY_ANN, "web", "b1", "quick")
     assert len(await open_orders(vault, TARGET.id)) == 1
 
 
@@ -42,6 +49,6 @@ async def test_an_unknown_name_leaves_nothing_behind(
 ) -> None:
     await equip(vault)
     with pytest.raises(UnknownObjectError) as caught:
-        await enable_protection(vault, *names)
+        await enable_protection(vault, BY_ANN, *names)
     assert caught.value.code == code
     assert await open_orders(vault, TARGET.id) == ()

@@ -16,7 +16,7 @@ from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.rehearsals import clean_up_rehearsal, start_rehearsal
 from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.examples import SOURCE, TARGET
-from tests.unit.coordinator.vaults import open_orders, protect, report, the_order
+from tests.unit.coordinator.vaults import BY_ANN, open_orders, protect, report, the_order
 
 STARTED = RehearsalStarted(
     MachineId("m"),
@@ -39,14 +39,14 @@ async def test_the_latest_point_is_resolved_when_it_is_decided(
 ) -> None:
     await protect(vault)
     await report(vault, 2, 3)
-    await start_rehearsal(vault, "web", wanted)
+    await start_rehearsal(vault, BY_ANN, "web", wanted)
     await report(vault, 4)
     assert (await ordered(vault)).sequence == sequence
 
 
 async def test_adapters_go_to_the_mapped_test_networks(vault: Vault) -> None:
     await protect(vault)
-    await start_rehearsal(vault, "web", None)
+    await start_rehearsal(vault, BY_ANN, "web", None)
     assert (await ordered(vault)).nics == (
         NicConnection("nic-0", "bubble"),
         NicConnection("nic-1", ""),
@@ -57,14 +57,14 @@ async def test_a_machine_that_its_host_lists_no_more_is_still_recovered(vault: V
     await protect(vault)
     async with vault.store.write() as records:
         await records.inventories.replace(SOURCE.id, Inventory((), ()))
-    await start_rehearsal(vault, "web", None)
+    await start_rehearsal(vault, BY_ANN, "web", None)
     assert (await ordered(vault)).nics == ()
 
 
 async def test_an_unknown_point_orders_nothing(vault: Vault) -> None:
     await protect(vault)
     with pytest.raises(UnknownObjectError) as caught:
-        await start_rehearsal(vault, "web", 2)
+        await start_rehearsal(vault, BY_ANN, "web", 2)
     assert caught.value.code == "unknown-point"
     assert await open_orders(vault, TARGET.id) == ()
 
@@ -72,20 +72,20 @@ async def test_an_unknown_point_orders_nothing(vault: Vault) -> None:
 async def test_clean_up_is_for_the_one_that_is_not_cleaned_up(vault: Vault) -> None:
     await protect(vault)
     with pytest.raises(UnknownObjectError) as caught:
-        await clean_up_rehearsal(vault, "web", "")
+        await clean_up_rehearsal(vault, BY_ANN, "web", "")
     assert caught.value.code == "no-test-failover"
-    await start_rehearsal(vault, "web", None)
+    await start_rehearsal(vault, BY_ANN, "web", None)
     with pytest.raises(IllegalTransitionError):
-        await clean_up_rehearsal(vault, "web", "")
+        await clean_up_rehearsal(vault, BY_ANN, "web", "")
     await receive_outcome(vault, TARGET.id, (await the_order(vault, TARGET.id)).id, STARTED)
     session = vault.presence.begin(TARGET.id)
-    session.orders_waiting.clear()
-    await clean_up_rehearsal(vault, "web", "seen")
-    assert session.orders_waiting.is_set()
+    session.work_waiting.clear()
+    await clean_up_rehearsal(vault, BY_ANN, "web", "seen")
+    assert session.work_waiting.is_set()
     order = await the_order(vault, TARGET.id)
     assert isinstance(order.action, CleanUpRehearsal)
     await receive_outcome(vault, TARGET.id, order.id, RehearsalCleanedUp(("m",)))
     async with vault.store.read() as records:
-        (rehearsal,) = await records.recent_rehearsals()
+        (rehearsal,) = await records.rehearsals.all()
     assert rehearsal.is_successful
     assert rehearsal.notes == "seen"

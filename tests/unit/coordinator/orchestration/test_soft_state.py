@@ -4,8 +4,15 @@ from datetime import timedelta
 from coordinator.domain.identifiers import HostId, JobId, OrderId, ProtectionId
 from coordinator.domain.orders import Failure, OrderProgress
 from coordinator.domain.replication import ReplicationReport, ReplicationState
-from coordinator.orchestration.soft_state import KEEP_EVERY, JobProgress, ReplicationReports
+from coordinator.orchestration.soft_state import (
+    KEEP_EVERY,
+    LATE_SECONDS,
+    JobProgress,
+    Replacements,
+    ReplicationReports,
+)
 from coordinator.orchestration.vault import Vault
+from tests.support.virtual_clock import VirtualClock
 from tests.unit.coordinator.examples import NOW
 from tests.unit.coordinator.vaults import protect
 
@@ -65,3 +72,17 @@ def test_progress_lives_as_long_as_the_order() -> None:
     progress.forget(job)
     progress.forget(job)
     assert progress.get(job) is None
+
+
+def test_a_certificate_was_replaced_lately_for_a_minute(clock: VirtualClock) -> None:
+    replacements = Replacements(clock)
+    assert not replacements.is_recent("a")
+    replacements.note(["a"])
+    clock.advance(LATE_SECONDS - 1)
+    replacements.note(["b"])
+    assert replacements.is_recent("a")
+    clock.advance(1)
+    assert not replacements.is_recent("a")
+    assert replacements.is_recent("b")
+    replacements.note([])
+    assert list(replacements._at) == ["b"]

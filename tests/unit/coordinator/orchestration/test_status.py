@@ -1,7 +1,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
+from coordinator.domain.control import VaultMode
 from coordinator.domain.health import HealthLevel
+from coordinator.domain.hosts import HostState
 from coordinator.domain.orders import OrderProgress
 from coordinator.domain.protections import ProtectionState
 from coordinator.domain.replication import ReplicationReport, ReplicationState
@@ -11,13 +15,21 @@ from coordinator.orchestration.status import Progress
 from coordinator.orchestration.vault import Vault
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.coordinator.examples import SOURCE, TARGET
-from tests.unit.coordinator.vaults import equip, protect, report, the_order, the_protection
+from tests.unit.coordinator.vaults import (
+    BY_ANN,
+    equip,
+    protect,
+    report,
+    save,
+    the_order,
+    the_protection,
+)
 
 
 async def seen(vault: Vault) -> status.ProtectionStatus:
     async with vault.store.read() as records:
-        one = await status.protection_status(vault, records, "web")
-        assert await status.protection_statuses(vault, records) == (one,)
+        protection = await records.protections.get("web")
+        (one,) = await status.protection_statuses(vault, records, (protection,))
     return one
 
 
@@ -67,13 +79,42 @@ async def test_the_vault_is_as_well_as_the_worst_of_it(vault: Vault) -> None:
     assert whole.jobs_running == 0
 
 
+@pytest.mark.parametrize(
+    ("state", "level"),
+    [
+        (HostState.ACTIVE, HealthLevel.HEALTHY),
+        (HostState.QUARANTINED, HealthLevel.CRITICAL),
+        (HostState.REVOKED, HealthLevel.WARNING),
+        (HostState.RETIRED, HealthLevel.NOT_APPLICABLE),
+    ],
+)
+async def test_a_host_that_is_not_trusted_shows_whatever_its_connection_says(
+    vault: Vault, state: HostState, level: HealthLevel
+) -> None:
+    await save(vault, replace(SOURCE, state=state))
+    vault.presence.begin(SOURCE.id)
+    async with vault.store.read() as records:
+        whole = await status.vault_status(vault, records)
+    assert whole.health is level
+    assert len(whole.hosts) == (0 if state is HostState.RETIRED else 1)
+
+
+async def test_a_vault_that_reconciles_is_not_healthy(vault: Vault) -> None:
+    async with vault.store.write() as records:
+        control = await records.control()
+        assert control.mode is VaultMode.SERVING
+    await save(vault, replace(control, mode=VaultMode.RECONCILING))
+    async with vault.store.read() as records:
+        whole = await status.vault_status(vault, records)
+    assert (whole.mode, whole.health) == (VaultMode.RECONCILING, HealthLevel.WARNING)
+
+
 async def test_a_connected_host_was_seen_just_now(vault: Vault, clock: VirtualClock) -> None:
     await equip(vault)
     session = vault.presence.begin(SOURCE.id)
     clock.advance(4)
     session.heard()
-    async with vault.store.read() as records:
-        source, target = await status.host_statuses(vault, records)
+    source, target = (status.host_status(vault, host) for host in (SOURCE, TARGET))
     assert (source.is_connected, source.last_seen_at) == (True, clock.now())
     assert (target.is_connected, target.last_seen_at) == (False, None)
 
@@ -82,7 +123,7 @@ async def test_progress_is_that_of_the_order_or_of_initial_replication_while_the
     vault: Vault,
 ) -> None:
     await equip(vault)
-    job = await enable_protection(vault, "web", "b1", "quick")
+    job = await enable_protection(vault, BY_ANN, "web", "b1", "quick")
     assert status.job_progress(vault, job) is None
     protection = await the_protection(vault)
     initial = ReplicationReport(

@@ -4,8 +4,9 @@ from typing import Any
 import grpc
 import pytest
 
-from coordinator.domain.errors import KeyRefusedError
-from coordinator.orchestration.hosts import invite_host
+from coordinator.domain.errors import KeyRefusedError, RefusedError
+from coordinator.orchestration.invitations import invite_host
+from coordinator.orchestration.sites import create_site
 from coordinator.orchestration.vault import Vault
 from coordinator.rpc.enrolment import EnrolmentService
 from coordinator.rpc.errors import StatusError
@@ -14,6 +15,7 @@ from replikera.enrolment import parse_join_line
 from replikera.identity import caller_from_certificate, generate_private_key, signing_request
 from replikera.wire.v1 import enrolment_pb2
 from tests.unit.coordinator.calls import FakeContext
+from tests.unit.coordinator.vaults import BY_ANN
 
 
 async def ask(
@@ -29,7 +31,8 @@ async def test_the_root_is_told_to_anybody(vault: Vault) -> None:
 
 
 async def test_a_member_is_told_everything_it_needs(vault: Vault) -> None:
-    line = parse_join_line((await invite_host(vault, "a", timedelta(hours=1))).join_line)
+    await create_site(vault, BY_ANN, "a")
+    line = parse_join_line((await invite_host(vault, BY_ANN, "a", timedelta(hours=1))).join_line)
     request = enrolment_pb2.EnrolRequest(
         key_id=line.key_id,
         secret=line.secret,
@@ -43,6 +46,9 @@ async def test_a_member_is_told_everything_it_needs(vault: Vault) -> None:
     assert (answer.vault_id, answer.vault_name) == (vault.record.id, "home")
     assert (answer.site, answer.session_address) == ("a", "vault.test:7402")
     assert answer.root_certificate == vault.authority.root_certificate
+    request.existing_host_id = answer.host_id
+    with pytest.raises(RefusedError, match="readmit"):
+        await EnrolmentService(vault)._enrol(request, stranger)
     request.secret = line.secret.swapcase()
     with pytest.raises(KeyRefusedError):
         await EnrolmentService(vault)._enrol(request, stranger)

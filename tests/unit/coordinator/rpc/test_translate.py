@@ -1,51 +1,33 @@
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.domain.errors import InvalidValueError
-from coordinator.domain.identifiers import (
-    Generation,
-    HostId,
-    JobId,
-    MachineId,
-    OrderId,
-    ProtectionId,
-    RehearsalId,
-)
+from coordinator.domain.hello import HeldProtection
+from coordinator.domain.hosts import AgentRun
+from coordinator.domain.identifiers import Generation, HostId, MachineId, ProtectionId
 from coordinator.domain.orders import (
-    AcceptReplica,
-    Action,
-    CleanUpRehearsal,
     Done,
     Failure,
     GuestReport,
     Measurement,
     NicConnection,
-    Order,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
-    StartRehearsal,
-    StartReplication,
+    Withdrawn,
 )
 from coordinator.domain.points import PointKind
 from coordinator.domain.replication import ReplicationState
-from coordinator.rpc import translate
+from coordinator.rpc import messages, translate
 from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
 from tests.unit.coordinator.examples import DESCRIPTION, NOW
 
 HOST = HostId("host-1")
 TOO_LARGE = 1 << 63
-
-
-def order(action: Action) -> orders_pb2.Order:
-    message = translate.order_message(Order(OrderId("o"), JobId("j"), HOST, NOW, action))
-    assert (message.order_id, message.job_id) == ("o", "j")
-    assert message.issued_at.ToDatetime(tzinfo=UTC) == NOW
-    return message
 
 
 def point(**more: Any) -> types_pb2.RecoveryPoint:
@@ -54,9 +36,9 @@ def point(**more: Any) -> types_pb2.RecoveryPoint:
         "sequence": 3,
         "kind": types_pb2.POINT_KIND_NAMED,
         "name": "before patch day",
-        "capture_started_at": translate.timestamp(NOW),
-        "capture_ended_at": translate.timestamp(NOW + timedelta(seconds=1)),
-        "sealed_at": translate.timestamp(NOW + timedelta(seconds=2)),
+        "capture_started_at": messages.timestamp(NOW),
+        "capture_ended_at": messages.timestamp(NOW + timedelta(seconds=1)),
+        "sealed_at": messages.timestamp(NOW + timedelta(seconds=2)),
         "payload_bytes": 4096,
         "chain_digest": b"d" * 32,
     }
@@ -67,58 +49,6 @@ def points(*items: types_pb2.RecoveryPoint, **more: Any) -> session_pb2.Recovery
     return session_pb2.RecoveryPointReport(
         protection_id="p", generation="g", points=items, number=7, **more
     )
-
-
-def test_every_order_says_what_was_decided() -> None:
-    accept = order(
-        AcceptReplica(
-            ProtectionId("p"),
-            2,
-            Generation("g"),
-            HostId("s"),
-            MachineId("m"),
-            "web",
-            timedelta(hours=3),
-        )
-    ).accept_replica
-    assert (accept.protection_id, accept.source_host_id) == ("p", "s")
-    assert (accept.epoch.number, accept.epoch.generation) == (2, "g")
-    assert (accept.machine_id, accept.machine_name) == ("m", "web")
-    assert accept.retention.ToTimedelta() == timedelta(hours=3)
-    start = order(
-        StartReplication(
-            ProtectionId("p"),
-            2,
-            Generation("g"),
-            MachineId("m"),
-            HostId("t"),
-            "t:1",
-            timedelta(seconds=5),
-        )
-    ).start_replication
-    assert (start.protection_id, start.machine_id) == ("p", "m")
-    assert (start.epoch.number, start.epoch.generation) == (2, "g")
-    assert (start.target_host_id, start.target_address) == ("t", "t:1")
-    assert start.copy_frequency.ToTimedelta() == timedelta(seconds=5)
-    nics = (NicConnection("n", "bubble"), NicConnection("m", ""))
-    rehearse = order(
-        StartRehearsal(
-            RehearsalId("r"),
-            ProtectionId("p"),
-            Generation("g"),
-            9,
-            "web - test",
-            nics,
-            timedelta(seconds=60),
-        )
-    ).start_rehearsal
-    assert (rehearse.rehearsal_id, rehearse.protection_id) == ("r", "p")
-    assert (rehearse.generation, rehearse.sequence) == ("g", 9)
-    assert rehearse.machine_name == "web - test"
-    assert [(nic.nic_id, nic.network) for nic in rehearse.nics] == [("n", "bubble"), ("m", "")]
-    assert rehearse.guest_timeout.ToTimedelta() == timedelta(seconds=60)
-    clean = order(CleanUpRehearsal(RehearsalId("r"), ProtectionId("p"))).clean_up_rehearsal
-    assert (clean.rehearsal_id, clean.protection_id) == ("r", "p")
 
 
 def test_every_outcome_is_understood() -> None:
@@ -253,7 +183,7 @@ def test_a_report_of_replication_is_dated_by_the_vault() -> None:
         done_bytes=1,
         total_bytes=2,
         rate=3.5,
-        acknowledged_capture_started_at=translate.timestamp(NOW),
+        acknowledged_capture_started_at=messages.timestamp(NOW),
         acknowledged_sequence=4,
     )
     report = translate.replication_report(message, NOW)
@@ -312,6 +242,72 @@ def test_a_report_of_points_that_makes_no_sense_is_refused(
         translate.point_report(message)
 
 
-def test_a_time_keeps_its_microseconds() -> None:
-    moment = datetime(2026, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
-    assert translate.timestamp(moment).ToDatetime(tzinfo=UTC) == moment
+def test_what_a_host_says_first_is_taken_over_whole() -> None:
+    message = session_pb2.Hello(
+        facts=types_pb2.HostFacts(name="a1", hypervisor="hyperv"),
+        control_version=7,
+        control_digest=b"d" * 32,
+        start_count=3,
+        run_id="run-3",
+        deny_list_version=2,
+        protections=[
+            session_pb2.HeldProtection(
+                protection_id="p",
+                epoch=types_pb2.Epoch(number=4, generation="g"),
+                is_source=True,
+                machine_id="m",
+                machine_name="web\x1b[2J",
+                peer_host_id="b",
+                grant_version=5,
+            )
+        ],
+    )
+    hello = translate.hello(message)
+    assert (hello.name, hello.facts.hypervisor) == ("a1", "hyperv")
+    assert (hello.anchor, hello.run) == ((7, b"d" * 32), AgentRun(3, "run-3"))
+    assert hello.deny_list_version == 2
+    assert hello.held == (
+        HeldProtection(
+            ProtectionId("p"),
+            4,
+            Generation("g"),
+            True,
+            MachineId("m"),
+            "web [2J",
+            HostId("b"),
+            5,
+        ),
+    )
+
+
+def test_an_agent_of_the_first_version_says_less() -> None:
+    hello = translate.hello(session_pb2.Hello(control_version=7))
+    assert (hello.anchor, hello.run, hello.held) == ((7, b""), AgentRun(0, ""), ())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"control_digest": b"short"},
+        {"control_version": TOO_LARGE},
+        {"start_count": TOO_LARGE},
+        {"deny_list_version": TOO_LARGE},
+        {"run_id": "x" * 65},
+        {"protections": [session_pb2.HeldProtection(grant_version=TOO_LARGE)]},
+        {"protections": [session_pb2.HeldProtection(epoch=types_pb2.Epoch(number=TOO_LARGE))]},
+    ],
+)
+def test_what_no_agent_says_first_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValueError):
+        translate.hello(session_pb2.Hello(**wrong))
+
+
+def test_a_stored_version_is_a_number_that_a_column_holds() -> None:
+    assert translate.stored_version(session_pb2.DenyListStored(version=4)) == 4
+    with pytest.raises(InvalidValueError):
+        translate.stored_version(session_pb2.DenyListStored(version=TOO_LARGE))
+
+
+def test_an_order_that_was_taken_back_in_time_is_told() -> None:
+    message = orders_pb2.OrderOutcome(order_id="o", withdrawn=orders_pb2.Withdrawn())
+    assert translate.outcome(message) == Withdrawn()

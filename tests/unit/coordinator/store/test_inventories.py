@@ -16,11 +16,11 @@ async def test_each_host_replaces_only_its_own(vault: Vault) -> None:
     async with vault.store.write() as records:
         await records.inventories.replace(TARGET.id, Inventory((other,), (BUBBLE,)))
     async with vault.store.read() as reading:
-        assert await reading.inventories.machines() == (other, MACHINE)
-        assert await reading.inventories.networks() == (BUBBLE, LAN)
+        assert (await reading.inventories.machines_page()).items == (other, MACHINE)
+        assert (await reading.inventories.networks_page()).items == (BUBBLE, LAN)
     async with vault.store.write() as records:
         await records.inventories.replace(TARGET.id, Inventory((), (DR_LAN, BUBBLE)))
-        assert await records.inventories.machines() == (MACHINE,)
+        assert (await records.inventories.machines_page()).items == (MACHINE,)
         assert set(await records.inventories.networks_of(TARGET.id)) == {BUBBLE, DR_LAN}
         assert await records.inventories.networks_of(SOURCE.id) == (LAN,)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.domain.commands import BY_VAULT
 from coordinator.domain.decisions import Decision
 from coordinator.domain.errors import RefusedError, UnknownObjectError
 from coordinator.domain.identifiers import HostId
@@ -17,7 +18,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     store = Store(tmp_path / "vault.db")
     await store.open()
     async with store.write() as records:
-        await records.save(Decision((TARGET, SOURCE)))
+        await records.save(Decision((TARGET, SOURCE)), BY_VAULT)
     yield store
     await store.close()
 
@@ -33,7 +34,7 @@ async def test_an_aggregate_is_found_by_id_and_by_name(store: Store) -> None:
 
 async def test_saving_again_replaces_the_aggregate(store: Store) -> None:
     async with store.write() as records:
-        await records.hosts.save(SOURCE.seen(LATER))
+        await records.hosts.save(replace(SOURCE, last_seen_at=LATER))
     async with store.read() as reading:
         assert await reading.hosts.get("a1") == replace(SOURCE, last_seen_at=LATER)
         assert await reading.hosts.get("b1") == TARGET

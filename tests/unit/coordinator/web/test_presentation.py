@@ -1,66 +1,55 @@
+from dataclasses import replace
 from datetime import timedelta
 
-from coordinator.domain.health import Health, HealthLevel
-from coordinator.domain.identifiers import JobId, MachineId, RehearsalId
-from coordinator.domain.orders import (
-    GuestReport,
-    Measurement,
-    NicConnection,
-    RecoveredDisk,
-)
-from coordinator.domain.protections import ProtectionState
-from coordinator.domain.rehearsals import Rehearsal, RehearsalState
-from coordinator.orchestration.status import HostStatus, Progress, ProtectionStatus
+import pytest
+
+from coordinator.domain.certificates import Certificate, CertificateState
+from coordinator.domain.events import EventKind
+from coordinator.domain.hosts import HostState
+from coordinator.domain.identifiers import CloudId, KeyId, OperatorId, SiteId
+from coordinator.domain.operators import Operator, OperatorRole
+from coordinator.domain.registration_keys import RegistrationKey
+from coordinator.domain.sites import Cloud, Site
+from coordinator.orchestration.invitations import Invitation
+from coordinator.orchestration.operators import Credentials
+from coordinator.orchestration.status import HostStatus
+from coordinator.store.history import HistoryLine
 from coordinator.web import presentation
-from tests.unit.coordinator.examples import (
-    LATER,
-    MACHINE,
-    NOW,
-    POLICY,
-    SOURCE,
-    TARGET,
-    enabling,
-    protection_in,
-    recovery_point,
-)
+from replikera.identity import Role
+from tests.unit.coordinator.examples import LATER, MACHINE, NOW, POLICY, SOURCE, TARGET
 from tests.unit.coordinator.vaults import BUBBLE
 
 HOSTS = {SOURCE.id: SOURCE, TARGET.id: TARGET}
-PROTECTION = protection_in(ProtectionState.PROTECTED)
-REHEARSAL = Rehearsal(
-    RehearsalId("r"),
-    PROTECTION.id,
-    JobId("j"),
-    RehearsalState.CLEANED_UP,
-    PROTECTION.generation,
-    4,
-    "web - test",
-    (NicConnection("n", ""),),
-    NOW,
-    MachineId("m"),
-    (RecoveredDisk("d", "/r", 9),),
-    (Measurement("boot", 1.5),),
-    GuestReport(is_healthy=True, summary="ok", records=2),
-    ("web - test",),
-    "fine",
-    was_started=True,
+ANN = Operator(OperatorId("o"), "ann", OperatorRole.OWNER, NOW)
+LEAF = Certificate(
+    "1f", Role.OPERATOR, "ann", CertificateState.ACTIVE, NOW, LATER, b"hash", b"the chain"
 )
+KEY = RegistrationKey(KeyId("k"), b"", "a", NOW, LATER)
 
 
 def test_a_host_is_shown_with_its_connection() -> None:
     shown = presentation.host(HostStatus(SOURCE, is_connected=True, last_seen_at=LATER))
     assert (shown.id, shown.name, shown.site, shown.state) == ("source", "a1", "a", "connected")
-    assert shown.last_seen_at == LATER
+    assert (shown.last_seen_at, shown.registered_at) == (LATER, NOW)
     away = presentation.host(HostStatus(SOURCE, is_connected=False, last_seen_at=None))
-    assert (away.state, away.last_seen_at) == ("disconnected", None)
+    assert (away.state, away.last_seen_at, away.cause) == ("disconnected", None, None)
+
+
+@pytest.mark.parametrize("state", [state for state in HostState if state is not HostState.ACTIVE])
+def test_a_host_that_is_not_trusted_says_so_with_a_cause(state: HostState) -> None:
+    bad = replace(SOURCE, state=state, cause="Two of it.", remedy="Readmit one.")
+    shown = presentation.host_detail(HostStatus(bad, is_connected=True, last_seen_at=None), (LEAF,))
+    assert str(shown.state) == str(state)
+    assert (shown.cause, shown.remedy) == ("Two of it.", "Readmit one.")
+    assert [(leaf.serial, leaf.state) for leaf in shown.certificates] == [("1f", "active")]
 
 
 def test_a_machine_names_its_host_and_its_protection() -> None:
-    shown = presentation.machine(MACHINE, HOSTS, {MACHINE.id: PROTECTION})
-    assert (shown.host, shown.site, shown.protection) == ("a1", "a", PROTECTION.id)
+    shown = presentation.machine(MACHINE, HOSTS, "protection")
+    assert (shown.host, shown.site, shown.protection) == ("a1", "a", "protection")
     assert [(disk.disk_id, disk.size) for disk in shown.disks] == [("disk-1", 1 << 30)]
     assert [nic.network for nic in shown.nics] == ["lan", "storage"]
-    assert presentation.machine(MACHINE, HOSTS, {}).protection is None
+    assert presentation.machine(MACHINE, HOSTS, None).protection is None
 
 
 def test_networks_and_policies_are_shown_in_the_units_of_the_api() -> None:
@@ -70,49 +59,65 @@ def test_networks_and_policies_are_shown_in_the_units_of_the_api() -> None:
     assert (policy.copy_frequency_seconds, policy.retention_hours) == (5, 1)
 
 
-def test_a_protection_is_shown_with_health_lag_and_newest_point() -> None:
-    status = ProtectionStatus(
-        PROTECTION,
-        SOURCE,
-        TARGET,
-        POLICY,
-        Health(HealthLevel.WARNING, "Cause.", "Remedy."),
-        recovery_point(4),
-        timedelta(seconds=2.5),
-        None,
-        REHEARSAL,
+def test_sites_and_clouds_are_shown_by_name() -> None:
+    site = presentation.site(Site(SiteId("s"), "north", NOW))
+    assert (site.id, site.name, site.created_at) == ("s", "north", NOW)
+    cloud = presentation.cloud(Cloud(CloudId("c"), "gold", "north", NOW))
+    assert (cloud.id, cloud.name, cloud.site) == ("c", "gold", "north")
+
+
+def test_an_operator_is_shown_with_a_certificate_where_it_is_his_own() -> None:
+    assert presentation.operator(ANN).model_dump() == {
+        "id": "o",
+        "name": "ann",
+        "role": "owner",
+        "created_at": NOW,
+        "revoked_at": None,
+    }
+    itself = presentation.operator_itself(ANN, LEAF)
+    assert (itself.name, itself.certificate.serial) == ("ann", "1f")
+    issued = presentation.credentials(Credentials(ANN, LEAF), b"the root")
+    assert (issued.certificate_chain, issued.root_certificate) == ("the chain", "the root")
+    assert issued.not_after == LATER
+
+
+@pytest.mark.parametrize(
+    ("key", "state"),
+    [
+        (KEY, "unused"),
+        (replace(KEY, expires_at=NOW), "expired"),
+        (replace(KEY, used_at=NOW, host_id=SOURCE.id, expires_at=NOW), "used"),
+        (replace(KEY, used_at=NOW, revoked_at=NOW, readmits=TARGET.id), "revoked"),
+    ],
+)
+def test_a_registration_key_tells_what_it_is_good_for(key: RegistrationKey, state: str) -> None:
+    shown = presentation.key(key, HOSTS, NOW + timedelta(seconds=1))
+    assert shown.state == state
+    assert shown.host == ("a1" if key.host_id else None)
+    assert shown.readmits == ("b1" if key.readmits else None)
+
+
+def test_an_invitation_names_the_host_that_it_is_for_only_when_there_is_one() -> None:
+    made = Invitation(KEY, "rk1/k/secret")
+    assert presentation.invitation(made).host is None
+    shown = presentation.invitation(made, "a1")
+    assert (shown.key_id, shown.join_line, shown.site, shown.host) == (
+        "k",
+        "rk1/k/secret",
+        "a",
+        "a1",
     )
-    shown = presentation.protection(status)
-    assert (shown.name, shown.source_host, shown.target_host) == ("web", "a1", "b1")
-    assert (shown.policy, shown.health, shown.cause) == ("quick", "warning", "Cause.")
-    assert shown.lag_seconds == 2.5
-    assert shown.newest_point is not None
-    assert shown.newest_point.sequence == 4
-    assert shown.test_failover is not None
-    assert shown.test_failover.state == "cleaned-up"
-    unknown = ProtectionStatus(
-        PROTECTION, SOURCE, TARGET, POLICY, Health(HealthLevel.UNKNOWN), None, None, None, None
-    )
-    blank = presentation.protection(unknown)
-    assert (blank.newest_point, blank.lag_seconds, blank.test_failover) == (None, None, None)
 
 
-def test_a_test_failover_is_shown_whole() -> None:
-    shown = presentation.rehearsal(REHEARSAL, "web")
-    assert (shown.protection, shown.point.sequence) == ("web", 4)
-    assert shown.is_successful
-    assert shown.model_dump(mode="json")["disks"] == [{"disk_id": "d", "path": "/r", "size": 9}]
-    assert [(nic.nic_id, nic.network) for nic in shown.nics] == [("n", "")]
-    assert shown.guest is not None
-    assert shown.guest.records == 2
-    assert [(step.name, step.seconds) for step in shown.steps] == [("boot", 1.5)]
-    assert (shown.removed, shown.notes) == (["web - test"], "fine")
-
-
-def test_a_job_is_shown_with_its_tasks_and_progress() -> None:
-    job = enabling()[1]
-    shown = presentation.job(job, Progress(1, 2, 3.0))
-    assert [task.state for task in shown.tasks] == ["running", "waiting", "waiting"]
-    assert shown.progress is not None
-    assert (shown.progress.done_bytes, shown.progress.rate) == (1, 3.0)
-    assert presentation.job(job, None).progress is None
+def test_only_the_audit_log_tells_who_did_it() -> None:
+    line = HistoryLine(7, NOW, "operator/ann", EventKind.SITE_CREATED, "s", "north", b"\x01\x02")
+    event = presentation.event(line).model_dump()
+    assert event == {
+        "number": 7,
+        "occurred_at": NOW,
+        "kind": "site-created",
+        "subject": "s",
+        "detail": "north",
+    }
+    audit = presentation.audit_line(line).model_dump()
+    assert audit == event | {"actor": "operator/ann", "digest": "0102"}

@@ -13,8 +13,8 @@ from coordinator.domain.errors import (
     UnknownObjectError,
 )
 from coordinator.store.errors import StoreError
-from coordinator.web.models import PolicyRequest
-from coordinator.web.problems import CONTENT_TYPE, BadRequestError, problems
+from coordinator.web.problems import CONTENT_TYPE, BadRequestError, QueryError, problems
+from coordinator.web.requests import JobQuery, PolicyRequest
 from tests.unit.coordinator.requests import body_of, request
 
 
@@ -74,6 +74,14 @@ async def test_every_wrong_field_is_pointed_at_and_no_value_is_repeated() -> Non
     assert "secret" not in str(document)
 
 
+async def test_a_wrong_query_parameter_is_pointed_at() -> None:
+    with pytest.raises(ValidationError) as caught:
+        JobQuery.model_validate({"limit": "many", "colour": "red"})
+    status, document = await problem(QueryError(caught.value))
+    assert (status, document["code"]) == (422, "invalid-request")
+    assert [error["pointer"] for error in document["errors"]] == ["?limit", "?colour"]
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
@@ -81,7 +89,8 @@ async def test_every_wrong_field_is_pointed_at_and_no_value_is_repeated() -> Non
         (web.HTTPMethodNotAllowed("PUT", ["GET"]), 405, "method-not-allowed"),
         (web.HTTPRequestEntityTooLarge(1, 2), 413, "body-too-large"),
         (web.HTTPBadRequest(), 400, "http-error"),
-        (BadRequestError("The body is not JSON."), 400, "not-json"),
+        (web.HTTPRequestTimeout(), 408, "body-too-slow"),
+        (BadRequestError("not-json", "Cause.", "Remedy."), 400, "not-json"),
         (KeyError("a secret"), 500, "internal-error"),
     ],
 )

@@ -4,12 +4,12 @@ import pytest
 
 from coordinator.orchestration.vault import Vault
 from coordinator.web.server import ApiServer
-from replikera.identity import Role
+from replikera.identity import CredentialsHolder, Role
 from tests.unit.coordinator.calls import credentials
 
 
 async def test_a_free_port_is_told_and_given_back(vault: Vault) -> None:
-    own = credentials(Role.VAULT, "v-1", "v-1")
+    own = CredentialsHolder(credentials(Role.VAULT, "v-1", "v-1"))
     async with ApiServer(vault, "127.0.0.1:0", own) as server:
         port = server.port
         assert port > 0

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="session")
 def operator(authority: Authority) -> Credentials:
-    return authority.issue(Role.OPERATOR, "ada")
+    return authority.issue(Role.OPERATOR, "ada", valid_for=timedelta(days=30))
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ import typer
 from replikera.cli.arguments import (
     Duration,
     HostNetwork,
+    fill_in_interval,
     parse_duration,
     parse_host_network,
+    parse_interval,
     parse_point,
     parse_positive_duration,
     parse_retention,
@@ -62,3 +64,31 @@ def test_a_point_is_latest_or_a_number() -> None:
 def test_other_points_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="replikera point list"):
         parse_point(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "filled"),
+    [
+        ("--watch", "--watch=2"),
+        ("--watch 5", "--watch 5"),
+        ("--watch 5s web", "--watch 5s web"),
+        ("--watch web", "--watch=2 web"),
+        ("--watch -o json", "--watch=2 -o json"),
+        ("web --watch", "web --watch=2"),
+        ("--watch=9", "--watch=9"),
+        ("-- --watch", "-- --watch"),
+        ("", ""),
+    ],
+)
+def test_the_interval_of_watch_may_be_left_out(words: str, filled: str) -> None:
+    assert fill_in_interval(words.split()) == filled.split()
+
+
+def test_an_interval_is_whole_seconds() -> None:
+    assert (parse_interval("5"), parse_interval("90s")) == (5, 90)
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "-1", "1.5", "1m", "soon", "", "1" * 9])
+def test_what_is_no_interval_is_wrong_usage(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_interval(text)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from replikera.cli.client import VaultClient
+from replikera.cli.client import Query, VaultClient
 from replikera.cli.errors import AnswerError, UnreachableError, WaitTimedOutError
-from replikera.cli.following import OUTAGE_S, POLL_S, Follower, raise_if_failed
+from replikera.cli.following import OUTAGE_S, POLL_S, Follower, raise_unless_done
 from replikera.cli.invocation import OutputFormat
 from replikera.cli.output import Output
 from replikera.cli.profile import load_profile
@@ -78,17 +78,17 @@ async def test_a_failed_job_ends_with_5_cause_and_remedy(cli: Cli, vault: FakeVa
 
 
 def test_a_failed_job_without_a_remedy_points_at_its_tasks() -> None:
-    raise_if_failed(DONE)
+    raise_unless_done(DONE)
     with pytest.raises(
         Exception, match="failed: unknown. See its tasks with `replikera job show j1`"
     ):
-        raise_if_failed(job("failed"))
+        raise_unless_done(job("failed"))
 
 
 async def test_the_time_to_wait_is_kept_and_the_job_goes_on(cli: Cli, vault: FakeVault) -> None:
     vault.says("POST", "/protections", job("running", "waiting"), status=202)
     vault.says("GET", "/jobs/j1", job("running", "running"))
-    result = await cli(*ENABLE, "--wait-timeout", "90s")
+    result = await cli(*ENABLE, "--timeout", "90s")
     assert result.exit_code == 3
     assert result.stdout == ""
     assert "Job j1 still runs after 1m 30s." in result.stderr
@@ -110,7 +110,7 @@ class AbsentVault(VaultClient):
     script: list[dict[str, object] | Exception]
 
     @override
-    async def get(self, *path: str) -> dict[str, object]:
+    async def get(self, *path: str, query: Query | None = None) -> dict[str, object]:
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
             raise step
@@ -118,7 +118,7 @@ class AbsentVault(VaultClient):
 
 
 def follower(cli: Cli, clock: FakeClock, *script: dict[str, object] | Exception) -> Follower:
-    client = AbsentVault(load_profile(SystemFiles(), cli.profile, datetime.now(UTC)))
+    client = AbsentVault(load_profile(SystemFiles(), cli.profile, datetime.now(UTC)), cli.ports)
     client.script = list(script)
     return Follower(client, clock, LineDisplay(lambda _line: None), Output(OutputFormat.TABLE))
 

@@ -7,7 +7,7 @@ from replikera.cli.lazy import installed_version, load
 
 
 def test_an_application_with_one_verb_is_still_a_group() -> None:
-    group = load("replikera.cli.nouns.vm:app")
+    group = load("replikera.cli.nouns.network:app")
     assert isinstance(group, TyperGroup)
     assert list(group.commands) == ["list"]
 

@@ -34,7 +34,7 @@ def test_help_loads_neither_http_nor_tables_nor_certificates() -> None:
         "import sys, replikera.cli.main as m\n"
         "try: m.app(['--help'])\n"
         "except SystemExit: pass\n"
-        "print([n for n in ('aiohttp', 'rich', 'grpc', 'asyncio', 'cryptography', 'pydantic') "
+        "print([n for n in ('aiohttp', 'rich', 'yaml', 'grpc', 'asyncio', 'cryptography', 'pydantic') "
         "if n in sys.modules], file=sys.stderr)\n"
     )
     done = subprocess.run(
@@ -106,10 +106,16 @@ def test_the_version_is_the_distributions(bare: Cli) -> None:
             "h",
             "--policy",
             "p",
-            "--wait-timeout",
+            "--timeout",
             "5s",
         ],
         ["job", "watch"],
+        ["job", "list", "--state", "lost"],
+        ["vm", "list", "--limit", "0"],
+        ["vm", "list", "--watch=soon"],
+        ["site", "create", "a", "--watch"],
+        ["operator", "create", "ben", "--role", "reader"],
+        ["vault", "restore", "b.tar"],
     ],
 )
 async def test_wrong_usage_ends_with_2_and_asks_the_vault_nothing(

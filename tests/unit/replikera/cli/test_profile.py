@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from replikera.cli.errors import ExitCode
-from replikera.cli.profile import ProfileError, default_profile_folder, load_profile
+from replikera.cli.profile import (
+    ProfileError,
+    concerns,
+    default_profile_folder,
+    load_profile,
+)
 from replikera.identity import Credentials, Role
 from replikera.system.files import SystemFiles
 from tests.support.authority import VAULT_ID, Authority, make_authority
@@ -92,7 +97,7 @@ def test_an_expired_certificate_is_named_before_anything_is_sent(
     write_profile(tmp_path, authority.issue(Role.OPERATOR, "ada", valid_for=timedelta(minutes=-1)))
     with pytest.raises(ProfileError, match="operator ada expired at") as caught:
         load(tmp_path)
-    assert "issue a new operator certificate" in caught.value.remedy
+    assert "replikera operator create" in caught.value.remedy
 
 
 def test_the_default_folder_follows_the_platform(
@@ -119,3 +124,48 @@ def test_a_damaged_root_is_refused(tmp_path: Path, operator: Credentials) -> Non
     (tmp_path / "root.pem").write_text("no certificate")
     with pytest.raises(ProfileError, match="root.pem"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["profile.json", "key.pem"])
+def test_a_file_of_somebody_else_is_no_damage(
+    tmp_path: Path, operator: Credentials, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_profile(tmp_path, operator)
+    files = SystemFiles()
+    read = files.read_bytes
+
+    def refuse(path: Path, *, limit: int) -> bytes:
+        if path.name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, limit=limit)
+
+    monkeypatch.setattr(files, "read_bytes", refuse)
+    with pytest.raises(ProfileError, match="Permission denied") as caught:
+        load_profile(files, tmp_path, datetime.now(UTC))
+    assert "as the user whose profile it is" in caught.value.remedy
+
+
+def concerns_of(folder: Path, later: timedelta) -> list[str]:
+    now = datetime.now(UTC)
+    return list(concerns(SystemFiles(), load_profile(SystemFiles(), folder, now), now + later))
+
+
+def test_a_sound_profile_gives_no_concern(tmp_path: Path, operator: Credentials) -> None:
+    write_profile(tmp_path, operator)
+    assert concerns_of(tmp_path, timedelta(0)) == []
+
+
+def test_what_others_may_write_is_named(tmp_path: Path, operator: Credentials) -> None:
+    write_profile(tmp_path, operator)
+    (tmp_path / "profile.json").chmod(0o622)
+    (tmp_path / "root.pem").chmod(0o640)
+    [concern] = concerns_of(tmp_path, timedelta(0))
+    assert concern.startswith(f"root.pem, profile.json in {tmp_path} can be read or written")
+
+
+def test_the_end_of_a_certificate_is_announced(tmp_path: Path, operator: Credentials) -> None:
+    write_profile(tmp_path, operator)
+    assert concerns_of(tmp_path, timedelta(days=19)) == []
+    [concern] = concerns_of(tmp_path, timedelta(days=27))
+    assert concern.startswith("the certificate of operator ada expires in 3d")
+    assert concern.endswith("Run: replikera operator renew")

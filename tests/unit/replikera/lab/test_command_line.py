@@ -1,11 +1,10 @@
 """Commands run as a user runs them, and their failures end the lab."""
 
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-from replikera.lab.command_line import CommandLine, with_full_path
+from replikera.lab.command_line import CommandLine
 from replikera.lab.errors import LabError
 from replikera.ports.processes import Completed
 from tests.support.lab import LabBench, make_bench
@@ -57,9 +56,3 @@ async def test_a_command_that_fails_ends_the_lab(
     bench.programs.answers["replikera status"] = answer
     with pytest.raises(LabError, match=message):
         await commands(bench).run("replikera", "status")
-
-
-def test_programs_are_those_of_this_installation() -> None:
-    program, *rest = with_full_path(("replikera-agent", "run"))
-    assert program == str(Path(sysconfig.get_path("scripts")) / "replikera-agent")
-    assert rest == ["run"]

@@ -24,6 +24,8 @@ async def test_the_vault_is_made_and_waited_for(tmp_path: Path) -> None:
     assert bench.programs.ran == [
         f"replikera-coordinator init {settings} --name lab --operator lab-operator {profile}",
         f"replikera-coordinator run {settings}",
+        "replikera site create primary",
+        "replikera site create secondary",
     ]
     assert f"$ export REPLIKERA_PROFILE={line.folder.profile}" in bench.text.getvalue()
 

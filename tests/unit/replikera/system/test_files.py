@@ -75,6 +75,15 @@ def test_an_oversized_file_is_not_read(tmp_path: Path) -> None:
         FILES.read_bytes(tmp_path / "f", limit=4)
 
 
+@pytest.mark.parametrize(("mode", "is_open"), [(0o600, False), (0o640, True), (0o604, True)])
+def test_a_file_that_others_may_read_says_so(tmp_path: Path, mode: int, *, is_open: bool) -> None:
+    (tmp_path / "f").write_bytes(b"")
+    (tmp_path / "f").chmod(mode)
+    found = FILES.status(tmp_path / "f")
+    assert found is not None
+    assert found.is_open_to_others is is_open
+
+
 def test_names_link_replace_and_go(tmp_path: Path) -> None:
     FILES.append(tmp_path / "a", b"1")
     FILES.append(tmp_path / "a", b"2")

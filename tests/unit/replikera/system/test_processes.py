@@ -27,6 +27,37 @@ async def test_a_missing_program_is_an_error() -> None:
         await PROCESSES.run(["/no/such/program"], timeout=1)
 
 
+async def test_an_attached_program_writes_where_this_one_does(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    code = "import sys; print('out', flush=True); sys.stderr.write('err'); sys.exit(3)"
+    assert await PROCESSES.run_attached([sys.executable, "-c", code]) == 3
+    assert capfd.readouterr() == ("out\n", "err")
+
+
+async def test_an_attached_program_ends_with_the_one_who_waits(tmp_path: Path) -> None:
+    mark = tmp_path / "ended"
+    code = (
+        "import pathlib, signal, sys, time\n"
+        f"def end(*_): pathlib.Path({str(mark)!r}).write_text('ended'); sys.exit(1)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        f"pathlib.Path({str(tmp_path / 'up')!r}).write_text('up')\n"
+        "time.sleep(60)\n"
+    )
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(PROCESSES.run_attached([sys.executable, "-c", code]))
+        async with asyncio.timeout(20):
+            while not (tmp_path / "up").exists():
+                await asyncio.sleep(0.01)
+        waiting.cancel()
+    assert mark.read_text() == "ended"
+
+
+async def test_a_missing_attached_program_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError):
+        await PROCESSES.run_attached(["/no/such/program"])
+
+
 @pytest.mark.parametrize("end", [PROCESSES.terminate, PROCESSES.kill])
 async def test_a_detached_program_lives_until_it_is_ended(tmp_path: Path, end: object) -> None:
     code = "import os, time; print(os.environ['MARK'], flush=True); time.sleep(60)"

@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from agent.hypervisor.simulated.auto_start import AutoStart
 from agent.hypervisor.simulated.commands import app
+from agent.hypervisor.simulated.effects import Effects
 from agent.hypervisor.simulated.host_folder import HostFolder
+from agent.hypervisor.simulated.machine_folder import MachineFolder
+from replikera.system.clock import SystemClock
 from replikera.system.files import SystemFiles
 from replikera.system.randomness import SystemRandomness
 from tests.support.simulated_host import MIB, make_disk
@@ -21,6 +25,12 @@ def run_process(*arguments: object) -> subprocess.CompletedProcess[str]:
     program = "from agent.hypervisor.simulated.commands import app; app()"
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def block(root: Path, machine: MachineFolder, tag: str) -> None:
+    files = SystemFiles()
+    effects = Effects(files, SystemClock(), SystemRandomness(), root)
+    AutoStart(files, host(root), effects).block(machine.read().description.machine_id, tag)
 
 
 @pytest.fixture
@@ -102,3 +112,41 @@ def test_a_workload_that_is_refused_is_an_error_and_the_machine_can_be_stopped(
     assert "4 MiB or more" in started.stderr
     assert was_running
     assert not machine.is_running()
+
+
+def test_a_host_that_starts_starts_what_may_start_with_it(root: Path, tmp_path: Path) -> None:
+    disk = make_disk(tmp_path / "a.vhdx")
+    for name, more in (("stays", []), ("blocked", ["--auto-start"]), ("starts", ["--auto-start"])):
+        made = simulate("create-machine", "--root", root, "--name", name, "--disk", disk, *more)
+        assert made.exit_code == 0, made.output
+    block(root, host(root).get_by_name("blocked"), "p1")
+    booted = run_process("boot", "--root", root)
+    running = [folder.path.name for folder, _ in host(root).machines() if folder.is_running()]
+    again = run_process("boot", "--root", root)
+    stopped = run_process("stop", "--root", root, "--machine", "starts")
+    assert (booted.returncode, again.returncode, stopped.returncode) == (0, 0, 0), booted.stderr
+    assert running == ["starts"]
+    assert "starts: no workload records" in booted.stdout
+    assert "1 machines start with the host" in booted.stdout
+    log = (root / "effects.log").read_text()
+    assert log.count("machine-started") == log.count("machine-powered-off") == 1
+
+
+def test_one_machine_that_does_not_come_up_keeps_no_other_down(root: Path, tmp_path: Path) -> None:
+    for name, size in (("broken", 3 * MIB), ("whole", 8 * MIB)):
+        disk = make_disk(tmp_path / f"{name}.vhdx", size=size)
+        simulate("create-machine", "--root", root, "--name", name, "--disk", disk, "--auto-start")
+    booted = run_process("boot", "--root", root, "--workload")
+    running = [folder.path.name for folder, _ in host(root).machines() if folder.is_running()]
+    for name in ("broken", "whole"):
+        assert run_process("stop", "--root", root, "--machine", name).returncode == 0
+    assert booted.returncode == 1
+    assert "broken: " in booted.stderr
+    assert "whole: " in booted.stdout
+    assert running == ["broken", "whole"]
+
+
+def test_a_host_without_machines_starts_none(root: Path) -> None:
+    result = simulate("boot", "--root", root)
+    assert result.exit_code == 0, result.output
+    assert "0 machines start with the host" in result.output

@@ -43,7 +43,8 @@ def test_a_machine_is_defined_on_its_disks_and_networks(
     machine = bed.host.get(machine_id)
     found = machine.read()
     assert machine_id != SOURCE.machine_id
-    assert (found.tag, found.starts_with_host) == ("rehearsal-1", False)
+    assert (found.tag, found.is_auto_started) == ("rehearsal-1", False)
+    assert found.auto_start_blocks == ("rehearsal-1",)
     assert found.description == replace(
         SOURCE,
         machine_id=machine_id,

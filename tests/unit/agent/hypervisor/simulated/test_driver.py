@@ -1,4 +1,5 @@
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from typing_extensions import override
 
 from agent.hypervisor.interface import HypervisorError
 from agent.hypervisor.simulated.driver import SimulatedHypervisor, SimulatedSettings
+from agent.hypervisor.simulated.effects import Effects, Evidence
 from replikera.settings import SettingsError, load_settings
 from replikera.system.files import SystemFiles
 from replikera.system.processes import SystemProcesses
@@ -65,3 +67,30 @@ def test_wrong_settings_are_refused(tmp_path: Path, line: str) -> None:
     path.write_text(f'root = "/srv/host"\n{line}\n')
     with pytest.raises(SettingsError, match=line.split(maxsplit=1)[0]):
         load_settings(SystemFiles(), path, SimulatedSettings)
+
+
+async def test_the_inventory_settles_what_a_killed_process_left(bed: Bed) -> None:
+    machine = bed.machine()
+    machine_id = machine.read().description.machine_id
+    path = machine.path / "machine.json"
+    for place, subject in ((bed.host.root, "host"), (machine.path, "machine")):
+        made = bed.effects.making(place, "seen", subject, "p1", Evidence(path, path.read_bytes()))
+        with pytest.raises(KeyboardInterrupt), made:
+            raise KeyboardInterrupt
+    assert bed.logged() == []
+    for _ in range(2):
+        (found,) = (await driver(bed.host.root).inventory()).machines
+        assert found.description.machine_id == machine_id
+        assert bed.logged() == [("seen", "host", "p1"), ("seen", "machine", "p1")]
+
+
+async def test_a_machine_that_goes_while_it_is_settled_is_no_trouble(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = bed.machine()
+    gone = (machine, machine.read())
+    shutil.rmtree(machine.path)
+    hypervisor = driver(bed.host.root)
+    monkeypatch.setattr(Effects, "is_unsettled", lambda _self, place: place == machine.path)
+    monkeypatch.setattr(hypervisor._host, "machines", iter([[gone], []]).__next__)
+    assert (await hypervisor.inventory()).machines == ()

@@ -1,17 +1,21 @@
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from agent.hypervisor.interface import GuestHealth, HypervisorError
 from agent.hypervisor.simulated import power, state
+from agent.hypervisor.simulated.effects import Effects
 from agent.hypervisor.simulated.machine_folder import MachineFolder
 from agent.hypervisor.simulated.power import Power
 from agent.hypervisor.simulated.state import GuestFile, PowerFile
+from replikera.ports.files import Buffer
 from replikera.ports.processes import Completed
 from replikera.system.files import SystemFiles
+from replikera.system.randomness import SystemRandomness
 from tests.support.simulated_host import Bed, InlineWorker
 
 PID = 4_000_000
@@ -21,7 +25,7 @@ FILES = SystemFiles()
 class ScriptedProcesses:
     """A process table in which starting a guest takes its lock, as far as the test lets it."""
 
-    def __init__(self) -> None:
+    def __init__(self, effects: Effects) -> None:
         self.started: list[list[str]] = []
         self.signals: list[str] = []
         self.alive: set[int] = set()
@@ -29,10 +33,14 @@ class ScriptedProcesses:
         self.comes_up = True
         self.obeys = {"terminate", "kill"}
         self.before_claim: Callable[[], None] = lambda: None
+        self.effects = effects
 
     async def run(
         self, arguments: Sequence[str], *, standard_input: bytes = b"", timeout: float
     ) -> Completed:
+        raise NotImplementedError
+
+    async def run_attached(self, arguments: Sequence[str]) -> int:
         raise NotImplementedError
 
     def start_detached(
@@ -52,7 +60,7 @@ class ScriptedProcesses:
         start_id = self.started[-1][self.started[-1].index("--start-id") + 1]
         self.held.enter_context(FILES.lock(machine.guest_lock))
         self.alive.add(PID)
-        return power.claim(machine, start_id, PID)
+        return power.claim(machine, start_id, PID, self.effects)
 
     def terminate(self, process_id: int) -> None:
         self._end("terminate", process_id)
@@ -91,13 +99,12 @@ class Bench:
     def __init__(self, bed: Bed) -> None:
         self.bed = bed
         self.machine = bed.machine()
-        self.processes = ScriptedProcesses()
+        self.processes = ScriptedProcesses(bed.effects)
         self.clock = Clock()
         self.switch = Power(InlineWorker(), self.clock, self.processes, bed.effects)  # type: ignore[arg-type]  # nobody asks for the date
 
     def effects(self) -> list[str]:
-        log = self.bed.host.root / "effects.log"
-        return [json.loads(line)["effect"] for line in log.read_text().splitlines()]
+        return [effect for effect, _, _ in self.bed.logged()]
 
     async def start(self) -> None:
         self.clock.while_sleeping = self.comes_up_once
@@ -142,7 +149,8 @@ async def test_a_guest_of_an_earlier_start_may_not_run(bench: Bench) -> None:
         await bench.switch.start(bench.machine)
     early = bench.processes.started[0][-1]
     await bench.start()
-    assert not power.claim(bench.machine, early, PID + 1)
+    assert not power.claim(bench.machine, early, PID + 1, bench.bed.effects)
+    assert bench.effects() == ["machine-started"]
     guest = power.read_guest(bench.machine)
     assert guest is not None
     assert guest.process_id == PID
@@ -154,6 +162,56 @@ async def test_a_guest_that_comes_after_the_power_off_may_not_run(bench: Bench) 
     await bench.switch.power_off(bench.machine)
     assert not bench.processes.come_up(bench.machine)
     bench.processes.held.close()
+
+
+async def test_a_start_whose_guest_was_never_heard_of_is_no_effect(bench: Bench) -> None:
+    bench.processes.comes_up = False
+    with pytest.raises(HypervisorError, match="did not come up"):
+        await bench.switch.start(bench.machine)
+    await bench.switch.power_off(bench.machine)
+    assert power.read_power(bench.machine) == PowerFile("")
+    assert bench.effects() == []
+
+
+async def test_a_guest_that_is_killed_as_it_comes_up_has_started(bench: Bench) -> None:
+    class Killed(BaseException):
+        pass
+
+    class MortalFiles(SystemFiles):
+        @override
+        def append(self, path: Path, data: Buffer) -> None:
+            raise Killed
+
+    mortal = Effects(MortalFiles(), bench.bed.clock, SystemRandomness(), bench.bed.host.root)
+    bench.processes.effects = mortal
+    with pytest.raises(Killed):
+        await bench.start()
+    assert bench.effects() == []
+    bench.processes.held.close()
+    bench.processes.effects = bench.bed.effects
+    await bench.start()
+    assert bench.effects() == ["machine-started", "machine-started"]
+    await bench.switch.power_off(bench.machine)
+
+
+async def test_the_start_of_the_host_starts_what_is_allowed_to(bench: Bench) -> None:
+    described = bench.machine.read()
+    path = bench.machine.path / "machine.json"
+    for blocked in (
+        described,
+        replace(described, starts_with_host=True, auto_start_blocks=("p1",)),
+    ):
+        state.MACHINE.save(FILES, path, blocked)
+        await bench.switch.start_with_host(bench.machine)
+        assert bench.processes.started == []
+    state.MACHINE.save(FILES, path, replace(described, starts_with_host=True))
+    bench.clock.while_sleeping = bench.comes_up_once
+    await bench.switch.start_with_host(bench.machine, has_workload=True)
+    assert bench.machine.is_running()
+    assert "--workload" in bench.processes.started[0]
+    await bench.switch.start_with_host(bench.machine)
+    assert bench.effects() == ["machine-started"]
+    await bench.switch.power_off(bench.machine)
 
 
 async def test_a_guest_that_ends_at_once_is_a_failure_with_a_log_to_read(bench: Bench) -> None:
@@ -228,7 +286,7 @@ async def test_a_leftover_of_the_last_guest_is_not_signalled_for_the_next(bench:
     start_id = bench.processes.started[0][-1]
 
     def ends_by_itself() -> None:
-        assert not power.claim(bench.machine, start_id, PID)
+        assert not power.claim(bench.machine, start_id, PID, bench.bed.effects)
         bench.processes.held.close()
 
     bench.clock.while_sleeping = ends_by_itself

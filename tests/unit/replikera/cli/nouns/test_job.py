@@ -1,4 +1,7 @@
 import json
+from typing import Any
+
+import pytest
 
 from tests.unit.replikera.cli.fake_vault import FakeVault
 from tests.unit.replikera.cli.running import Cli
@@ -28,7 +31,7 @@ FAILED = {
 
 async def test_jobs_are_listed(cli: Cli, vault: FakeVault) -> None:
     vault.says("GET", "/jobs", {"items": [JOB, FAILED]})
-    assert await cli.json("job", "list") == {"items": [JOB, FAILED]}
+    assert (await cli.json("job", "list"))["items"] == [JOB, FAILED]
     assert await cli.lines("job", "list") == [
         "JOB KIND SUBJECT STATE CREATED CAUSE",
         "j1 enable-protection web running 2026-11-22 20:14:55Z -",
@@ -76,7 +79,7 @@ async def test_watching_a_job_that_fails_ends_with_5(cli: Cli, vault: FakeVault)
 
 async def test_watching_can_time_out(cli: Cli, vault: FakeVault) -> None:
     vault.says("GET", "/jobs/j1", JOB)
-    result = await cli("job", "watch", "j1", "--wait-timeout", "5s")
+    result = await cli("job", "watch", "j1", "--timeout", "5s")
     assert (result.exit_code, result.stdout) == (3, "")
 
 
@@ -84,3 +87,47 @@ async def test_an_unknown_job_ends_with_6(cli: Cli, vault: FakeVault) -> None:
     vault.refuses("GET", "/jobs/zz", 404, code="unknown-job", detail="No job zz", remedy="List")
     result = await cli("job", "watch", "zz")
     assert (result.exit_code, result.stderr) == (6, "error: No job zz.\nremedy: List.\n")
+
+
+async def test_jobs_are_chosen_by_state_and_machine(cli: Cli, vault: FakeVault) -> None:
+    vault.says("GET", "/jobs", {"items": [], "next_cursor": None})
+    result = await cli("job", "list", "--state", "failed", "--subject", "web")
+    assert result.stderr.startswith("There is no such job.")
+    assert (vault.queries[0]["state"], vault.queries[0]["subject"]) == ("failed", "web")
+
+
+CANCELLED = {**JOB, "state": "cancelled", "finished_at": "2026-11-22T20:15:55Z", "progress": None}
+ASKED = {**JOB, "cancel_requested_at": "2026-11-22T20:15:00Z"}
+
+
+async def test_cancelling_asks_and_leaves_the_job_to_itself(cli: Cli, vault: FakeVault) -> None:
+    vault.says("POST", "/jobs/j1/cancel", ASKED, status=202)
+    result = await cli("job", "cancel", "j1")
+    assert result.exit_code == 0
+    assert "cancel asked  2026-11-22 20:15:00Z" in result.stdout
+    assert result.stderr == "next: replikera job watch j1\n"
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "word"),
+    [
+        (CANCELLED, 0, "nothing of it was done"),
+        ({**JOB, "state": "succeeded"}, 7, "had begun, and has succeeded"),
+        (FAILED, 5, "no space"),
+    ],
+)
+async def test_a_cancellation_can_be_waited_for(
+    cli: Cli, vault: FakeVault, ended: dict[str, Any], code: int, word: str
+) -> None:
+    vault.says("POST", "/jobs/j1/cancel", ASKED, status=202)
+    vault.says("GET", "/jobs/j1", ASKED, ended)
+    result = await cli("job", "cancel", "j1", "--wait")
+    assert result.exit_code == code
+    assert word in result.stderr
+
+
+async def test_watching_a_job_that_is_cancelled_ends_with_3(cli: Cli, vault: FakeVault) -> None:
+    vault.says("GET", "/jobs/j1", JOB, CANCELLED)
+    result = await cli("-o", "json", "job", "watch", "j1")
+    assert (result.exit_code, json.loads(result.stdout)) == (3, CANCELLED)
+    assert json.loads(result.stderr)["code"] == "job-cancelled"

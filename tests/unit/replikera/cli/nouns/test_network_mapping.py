@@ -30,5 +30,5 @@ async def test_the_test_network_may_be_left_out(cli: Cli, vault: FakeVault) -> N
 
 async def test_mappings_are_listed(cli: Cli, vault: FakeVault) -> None:
     vault.says("GET", "/network-mappings", {"items": [MAPPING]})
-    assert await cli.json("network-mapping", "list") == {"items": [MAPPING]}
+    assert (await cli.json("network-mapping", "list"))["items"] == [MAPPING]
     assert (await cli.lines("network-mapping", "list"))[1:] == ["hv1/lan hv2/lan bubble m1"]

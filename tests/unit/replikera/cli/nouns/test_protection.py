@@ -25,6 +25,7 @@ PROTECTION = {
     "cause": "No point yet",
     "remedy": "Wait",
     "generation": "g1",
+    "grant": {"version": 3, "not_after": "2026-11-29T20:14:55Z"},
     "newest_point": None,
     "lag_seconds": None,
     "progress": {"done_bytes": 1024, "total_bytes": 4096, "rate": 1024},
@@ -67,7 +68,7 @@ async def test_refusals_keep_code_cause_and_remedy(
 
 async def test_protections_are_listed(cli: Cli, vault: FakeVault) -> None:
     vault.says("GET", "/protections", {"items": [PROTECTION, {"name": "odd"}]})
-    assert await cli.json("protection", "list") == {"items": [PROTECTION, {"name": "odd"}]}
+    assert (await cli.json("protection", "list"))["items"] == [PROTECTION, {"name": "odd"}]
     assert await cli.lines("protection", "list") == [
         "VM SOURCE TARGET POLICY STATE HEALTH LAG NEWEST POINT",
         "web hv1 hv2 gold initial-replication warning unknown none",
@@ -91,6 +92,7 @@ async def test_one_protection_is_shown(cli: Cli, vault: FakeVault) -> None:
         "remedy Wait",
         "progress 1.0 KiB of 4.0 KiB 1.0 KiB/s 3s left",
         "last test failover never",
+        "grant ends 2026-11-29 20:14:55Z",
         "generation g1",
         "id p1",
     ]

@@ -38,7 +38,7 @@ async def test_a_test_failover_is_started_from_a_point(
 async def test_the_start_can_be_waited_for(cli: Cli, vault: FakeVault) -> None:
     vault.says("POST", "/protections/web/test-failovers", JOB, status=202)
     vault.says("GET", "/jobs/j1", DONE)
-    result = await cli("test-failover", "start", "web", "--wait", "--wait-timeout", "1m")
+    result = await cli("test-failover", "start", "web", "--wait", "--timeout", "1m")
     assert result.exit_code == 0
     assert result.stderr == "next: replikera test-failover show web\n"
 
@@ -125,7 +125,7 @@ async def test_test_failovers_are_listed(cli: Cli, vault: FakeVault) -> None:
     ill = {**REHEARSAL, "guest": {"is_healthy": False}, "state": "failed"}
     items = [REHEARSAL, ill, {"guest": {"is_healthy": None}}, {"guest": None}]
     vault.says("GET", "/test-failovers", {"items": items})
-    assert await cli.json("test-failover", "list") == {"items": items}
+    assert (await cli.json("test-failover", "list"))["items"] == items
     assert await cli.lines("test-failover", "list") == [
         "TEST FAILOVER VM POINT MACHINE STATE GUEST SUCCESSFUL",
         f"{ID} web 7 web - test started healthy no",

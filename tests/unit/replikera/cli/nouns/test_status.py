@@ -21,7 +21,8 @@ PROTECTION: dict[str, Any] = {
 
 def status(**changes: object) -> dict[str, Any]:
     return {
-        "vault": {"id": "v", "name": "lab"},
+        "vault": "lab",
+        "mode": "serving",
         "now": "2026-11-22T20:15:55Z",
         "health": "healthy",
         "hosts": [HOST, {**HOST, "name": "hv2"}],
@@ -102,3 +103,48 @@ async def test_a_new_vault_and_missing_values_are_not_made_up(cli: Cli, vault: F
         "VM SOURCE TARGET STATE HEALTH LAG NEWEST POINT LAST TEST FAILOVER",
         "web unknown unknown unknown unknown unknown none never",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, 0),
+        ({"health": "not-applicable"}, 0),
+        ({"jobs_running": 2}, 8),
+        ({"health": "warning"}, 1),
+        ({"health": "critical", "jobs_running": 2}, 1),
+        ({"health": "unknown"}, 1),
+        ({"health": None}, 1),
+        ({"jobs_running": None}, 8),
+    ],
+)
+async def test_the_exit_code_tells_monitoring_what_is_wrong(
+    cli: Cli, vault: FakeVault, changes: dict[str, object], code: int
+) -> None:
+    vault.says("GET", "/status", status(**changes))
+    result = await cli("status", "--exit-code")
+    assert result.exit_code == code
+    assert result.stdout.startswith("vault")
+    assert (await cli("status")).exit_code == 0
+
+
+async def test_an_exit_code_needs_an_end(cli: Cli, vault: FakeVault) -> None:
+    result = await cli("status", "--exit-code", "--watch")
+    assert (result.exit_code, vault.requests) == (2, [])
+
+
+async def test_a_restored_vault_says_that_it_waits(cli: Cli, vault: FakeVault) -> None:
+    vault.says("GET", "/status", status(mode="reconciling", health="warning"))
+    result = await cli("status")
+    lines = squeezed(result.stdout)
+    assert lines[1] == "mode reconciling"
+    assert lines[-1].startswith("action: the vault was restored and waits for its hosts")
+    assert result.stderr == "next: replikera vault show\n"
+
+
+async def test_a_host_that_is_not_let_in_comes_with_its_remedy(cli: Cli, vault: FakeVault) -> None:
+    copy = {**HOST, "state": "quarantined", "cause": "It is a copy.", "remedy": "Readmit one"}
+    vault.says("GET", "/status", status(hosts=[copy], health="critical"))
+    assert squeezed((await cli("status")).stdout)[-1] == (
+        "action: host hv1: It is a copy. Readmit one."
+    )

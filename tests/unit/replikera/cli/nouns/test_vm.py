@@ -18,7 +18,7 @@ PARTIAL = {"name": "db", "is_running": False, "disks": [{"size": GIB}, {"size": 
 async def test_machines_are_listed(cli: Cli, vault: FakeVault) -> None:
     answer = {"items": [MACHINE, PARTIAL, {"name": "new"}]}
     vault.says("GET", "/machines", answer)
-    assert await cli.json("vm", "list") == answer
+    assert (await cli.json("vm", "list"))["items"] == answer["items"]
     assert await cli.lines("vm", "list") == [
         "VM HOST SITE RUNNING DISKS SIZE NETWORKS PROTECTED",
         "web hv1 a yes 2 2.0 GiB production, - yes",
@@ -33,3 +33,32 @@ async def test_no_machine_leads_to_the_hosts(cli: Cli, vault: FakeVault) -> None
     result = await cli("vm", "list")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "No host reports a virtual machine.\nnext: replikera host list\n"
+
+
+async def test_a_machine_is_shown_with_disks_and_adapters(cli: Cli, vault: FakeVault) -> None:
+    machine = {
+        **MACHINE,
+        "disks": [{"disk_id": "d0", "name": "a.vhdx", "size": 1024**3}],
+        "nics": [
+            {"nic_id": "n0", "name": "one", "network": "lan"},
+            {"nic_id": "n1", "name": "two", "network": ""},
+        ],
+    }
+    vault.says("GET", "/machines/web", machine)
+    assert await cli.json("vm", "show", "web") == machine
+    lines = await cli.lines("vm", "show", "web")
+    assert lines[-5:] == [
+        "DISK SIZE NAME",
+        "d0 1.0 GiB a.vhdx",
+        "ADAPTER NAME NETWORK",
+        "n0 one lan",
+        "n1 two disconnected",
+    ]
+
+
+async def test_a_machine_leads_to_its_protection_or_to_one(cli: Cli, vault: FakeVault) -> None:
+    vault.says("GET", "/machines/web", {"name": "web", "protection": "p1"})
+    assert (await cli("vm", "show", "web")).stderr == "next: replikera protection show web\n"
+    vault.says("GET", "/machines/web", {"name": "web", "protection": None})
+    hint = "next: replikera protection enable web --target-host HOST --policy POLICY\n"
+    assert (await cli("vm", "show", "web")).stderr == hint

@@ -1,0 +1,123 @@
+"""What hosts are told: domain to protobuf."""
+
+from datetime import datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator.domain.identifiers import HostId, ProtectionId
+from coordinator.domain.orders import (
+    AcceptReplica,
+    CleanUpRehearsal,
+    Order,
+    StartRehearsal,
+    StartReplication,
+)
+from coordinator.orchestration.introductions import Introduction
+from coordinator.store.history import Anchor
+from replikera.wire.v1 import orders_pb2, session_pb2, trust_pb2, types_pb2
+
+Answer = session_pb2.SessionResponse
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Return an aware time as protobuf has it."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def welcome(host_id: HostId, introduction: Introduction, now: datetime) -> Answer:
+    """Return the answer to Hello."""
+    return Answer(
+        welcome=session_pb2.Welcome(
+            host_id=host_id,
+            control_version=introduction.anchor.number,
+            control_digest=introduction.anchor.digest,
+            now=timestamp(now),
+            is_reconciling=introduction.is_reconciling,
+        )
+    )
+
+
+def deny_list(signed: bytes) -> Answer:
+    """Return a deny-list, to be obeyed from now on."""
+    return Answer(deny_list=trust_pb2.Signed.FromString(signed))
+
+
+def grant(protection_id: ProtectionId, signed: bytes) -> Answer:
+    """Return a grant, to be presented from now on."""
+    return Answer(grant=session_pb2.GrantUpdate(protection_id=protection_id, grant=signed))
+
+
+def order_answer(order: Order, anchor: Anchor, signed_grant: bytes) -> Answer:
+    """Return an order, or that it is not to be begun."""
+    if order.withdrawn_at is not None:
+        return Answer(withdraw=session_pb2.WithdrawOrder(order_id=order.id))
+    return Answer(order=order_message(order, anchor, signed_grant))
+
+
+def order_message(order: Order, anchor: Anchor, grant: bytes) -> orders_pb2.Order:
+    """Return an order as hosts understand it: at this place of the history, with the newest grant if it needs one."""
+    message = orders_pb2.Order(
+        order_id=order.id,
+        job_id=order.job_id,
+        issued_at=timestamp(order.issued_at),
+        control_version=anchor.number,
+        control_digest=anchor.digest,
+    )
+    match order.action:
+        case AcceptReplica() as action:
+            message.accept_replica.CopyFrom(_accept_replica(action, grant))
+        case StartReplication() as action:
+            message.start_replication.CopyFrom(_start_replication(action, grant))
+        case StartRehearsal() as action:
+            message.start_rehearsal.CopyFrom(_start_rehearsal(action))
+        case CleanUpRehearsal() as action:
+            message.clean_up_rehearsal.rehearsal_id = action.rehearsal_id
+            message.clean_up_rehearsal.protection_id = action.protection_id
+    return message
+
+
+def _accept_replica(action: AcceptReplica, grant: bytes) -> orders_pb2.AcceptReplica:
+    return orders_pb2.AcceptReplica(
+        protection_id=action.protection_id,
+        epoch=types_pb2.Epoch(number=action.epoch_number, generation=action.generation),
+        source_host_id=action.source_host_id,
+        machine_id=action.machine_id,
+        machine_name=action.machine_name,
+        retention=_duration(action.retention),
+        grant=grant,
+    )
+
+
+def _start_replication(action: StartReplication, grant: bytes) -> orders_pb2.StartReplication:
+    return orders_pb2.StartReplication(
+        protection_id=action.protection_id,
+        epoch=types_pb2.Epoch(number=action.epoch_number, generation=action.generation),
+        machine_id=action.machine_id,
+        target_host_id=action.target_host_id,
+        target_address=action.target_address,
+        copy_frequency=_duration(action.copy_frequency),
+        grant=grant,
+    )
+
+
+def _start_rehearsal(action: StartRehearsal) -> orders_pb2.StartRehearsal:
+    return orders_pb2.StartRehearsal(
+        rehearsal_id=action.rehearsal_id,
+        protection_id=action.protection_id,
+        generation=action.generation,
+        sequence=action.sequence,
+        machine_name=action.machine_name,
+        nics=[
+            orders_pb2.NicConnection(nic_id=nic.nic_id, network=nic.network) for nic in action.nics
+        ],
+        guest_timeout=_duration(action.guest_timeout),
+    )
+
+
+def _duration(span: timedelta) -> Duration:
+    message = Duration()
+    message.FromTimedelta(span)
+    return message

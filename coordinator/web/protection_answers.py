@@ -1,0 +1,172 @@
+"""What the vault answers about protections, their points, test failovers and jobs."""
+
+from datetime import datetime
+
+from coordinator.domain.control import VaultMode
+from coordinator.domain.health import HealthLevel
+from coordinator.domain.jobs import JobAction, JobKind, JobState, TaskState
+from coordinator.domain.points import PointKind
+from coordinator.domain.protections import ProtectionState
+from coordinator.domain.rehearsals import RehearsalState
+from coordinator.web.answers import HostAnswer
+from coordinator.web.models import Answer
+
+
+class NewestPoint(Answer):
+    """The newest point of a protection."""
+
+    sequence: int
+    capture_started_at: datetime
+
+
+class ProgressAnswer(Answer):
+    """How far a long transfer is; `rate` in bytes a second."""
+
+    done_bytes: int
+    total_bytes: int
+    rate: float
+
+
+class LastTestFailover(Answer):
+    """The newest test failover of a protection."""
+
+    id: str
+    state: RehearsalState
+
+
+class GrantAnswer(Answer):
+    """The newest permission of a source to send, and when it ends."""
+
+    version: int
+    not_after: datetime
+
+
+class ProtectionAnswer(Answer):
+    """A protection, hosts and policy by name."""
+
+    id: str
+    name: str
+    machine_id: str
+    source_host: str
+    target_host: str
+    policy: str
+    state: ProtectionState
+    health: HealthLevel
+    cause: str | None
+    remedy: str | None
+    generation: str
+    epoch_number: int
+    newest_point: NewestPoint | None
+    lag_seconds: float | None
+    progress: ProgressAnswer | None
+    test_failover: LastTestFailover | None
+    grant: GrantAnswer | None
+
+
+class PointAnswer(Answer):
+    """A recovery point."""
+
+    generation: str
+    sequence: int
+    kind: PointKind
+    name: str
+    capture_started_at: datetime
+    capture_ended_at: datetime
+    sealed_at: datetime
+    payload_bytes: int
+
+
+class PointName(Answer):
+    """Which point a test failover is of."""
+
+    generation: str
+    sequence: int
+
+
+class RecoveredDiskAnswer(Answer):
+    """A disk of a recovered machine."""
+
+    disk_id: str
+    path: str
+    size: int
+
+
+class NicConnectionAnswer(Answer):
+    """Where an adapter is connected; empty for nowhere."""
+
+    nic_id: str
+    network: str
+
+
+class GuestAnswer(Answer):
+    """What the guest said of itself."""
+
+    is_healthy: bool
+    summary: str
+    records: int
+
+
+class StepAnswer(Answer):
+    """How long a step took."""
+
+    name: str
+    seconds: float
+
+
+class TestFailoverAnswer(Answer):
+    """A test failover; `protection` is the machine's name."""
+
+    id: str
+    protection: str
+    point: PointName
+    machine_name: str
+    machine_id: str | None
+    state: RehearsalState
+    disks: list[RecoveredDiskAnswer]
+    nics: list[NicConnectionAnswer]
+    guest: GuestAnswer | None
+    steps: list[StepAnswer]
+    removed: list[str]
+    notes: str
+    is_successful: bool
+    cause: str | None
+    remedy: str | None
+    created_at: datetime
+
+
+class TaskAnswer(Answer):
+    """One task of a job."""
+
+    name: str
+    state: TaskState
+    detail: str | None
+
+
+class JobAnswer(Answer):
+    """A job; `subject` is the machine's name, `allowed_actions` what may be done with it now."""
+
+    id: str
+    kind: JobKind
+    subject: str
+    protection_id: str
+    state: JobState
+    tasks: list[TaskAnswer]
+    cause: str | None
+    remedy: str | None
+    created_at: datetime
+    cancel_requested_at: datetime | None
+    finished_at: datetime | None
+    progress: ProgressAnswer | None
+    allowed_actions: list[JobAction]
+
+
+class StatusAnswer(Answer):
+    """The whole vault at one moment."""
+
+    vault: str
+    now: datetime
+    mode: VaultMode
+    health: HealthLevel
+    hosts: list[HostAnswer]
+    protections: list[ProtectionAnswer]
+    jobs_running: int

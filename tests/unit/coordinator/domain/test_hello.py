@@ -1,0 +1,48 @@
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from coordinator.domain.errors import InvalidValueError
+from coordinator.domain.hello import MAX_HELD, HeldProtection, HostHello
+from coordinator.domain.hosts import AgentRun, HostFacts
+from coordinator.domain.identifiers import Generation, HostId, MachineId, ProtectionId
+
+FACTS = HostFacts("gold", "simulated", "1.0", "a1:9", timedelta(seconds=1))
+HELLO = HostHello(FACTS, "a1", (7, b"d" * 32), 3, "run-3", 2)
+HELD = HeldProtection(
+    ProtectionId("p"), 1, Generation("g"), True, MachineId("m"), "web", HostId("b"), 4
+)
+
+
+def test_it_tells_which_run_of_the_agent_speaks() -> None:
+    assert HELLO.run == AgentRun(3, "run-3")
+    assert HostHello(FACTS).run == AgentRun(0, "")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"anchor": (1 << 63, b"")},
+        {"anchor": (-1, b"")},
+        {"anchor": (1, b"x" * 33)},
+        {"start_count": 1 << 63},
+        {"deny_list_version": -1},
+        {"run_id": "x" * 65},
+        {"run_id": "two\nlines"},
+        {"held": (replace(HELD, epoch_number=1 << 63),)},
+        {"held": (replace(HELD, grant_version=-1),)},
+        {"held": (replace(HELD, protection_id=ProtectionId("é")),)},
+        {"held": (replace(HELD, peer_host_id=HostId("x" * 65)),)},
+        {"held": (HELD,) * (MAX_HELD + 1)},
+    ],
+)
+def test_what_no_agent_says_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        replace(HELLO, **wrong)
+    assert caught.value.code == "invalid-hello"
+
+
+def test_as_much_as_a_host_can_have_is_taken() -> None:
+    assert len(replace(HELLO, held=(HELD,) * MAX_HELD).held) == MAX_HELD
