@@ -124,7 +124,8 @@ def _hello(name: str) -> bytes:
         replication_address=f"{name}.test:7410",
         minimum_copy_interval_ms=1000,
     )
-    hello = session_pb2.Hello(facts=facts, start_count=1, run_id=str(uuid.uuid4()))
+    # A later process is a later run of the same hosts, or the vault takes it for a copy of them.
+    hello = session_pb2.Hello(facts=facts, start_count=int(time.time()), run_id=str(uuid.uuid4()))
     return session_pb2.SessionRequest(hello=hello).SerializeToString()
 
 

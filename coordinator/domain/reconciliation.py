@@ -87,17 +87,24 @@ def restored(control: Control, detail: str, now: datetime) -> Decision:
     return Decision((changed,), (), (Event(now, EventKind.VAULT_RESTORED, control.id, detail),))
 
 
+def believed(hosts: Iterable[Host], reports: Mapping[HostId, HostHello]) -> dict[HostId, HostHello]:
+    """Return the reports of hosts that are still trusted: one that was revoked meanwhile has claimed nothing."""
+    active = {host.id for host in hosts if host.state is HostState.ACTIVE}
+    return {host_id: hello for host_id, hello in reports.items() if host_id in active}
+
+
 def missing(
     hosts: Iterable[Host], members: AbstractSet[HostId], reports: Mapping[HostId, HostHello]
 ) -> tuple[HostId, ...]:
     """Return the hosts that have to tell before the vault may go on.
 
-    That is every trusted host that a protection names, the vault's (`members`) or a host's. Where none does, one
-    trusted host suffices: whatever was changed last was told to all that were connected.
+    That is every trusted host that a protection names, the vault's (`members`) or a trusted host's. Where none does,
+    one trusted host suffices: whatever was changed last was told to all that were connected.
     """
     known = {host.id: host for host in hosts}
     named = set(members)
-    named |= {held.peer_host_id for hello in reports.values() for held in hello.held}
+    trusted = believed(known.values(), reports)
+    named |= {held.peer_host_id for hello in trusted.values() for held in hello.held}
     waited = {
         host_id
         for host_id in named - reports.keys() - {HostId("")}
@@ -166,6 +173,7 @@ def finish(past: Past, reports: Mapping[HostId, HostHello], now: datetime) -> tu
 
     The line that tells of it comes first behind that number.
     """
+    reports = believed(past.hosts, reports)
     work = _Work(
         {item.id: item for item in past.protections},
         {item.id: item for item in past.rehearsals},

@@ -54,8 +54,8 @@ async def join(vault: Vault, request: JoinRequest) -> Membership:
     async with vault.store.read() as reading:
         # Refuses strangers without taking the writer's turn from anybody.
         await _check_key(reading, request, public_key_hash, now)
-    vault.reconciliation.check_serving()
     async with vault.store.write() as records:
+        vault.reconciliation.check_serving()
         key = await _check_key(records, request, public_key_hash, now)
         if key.host_id is not None and key.certificate_chain is not None:
             return _membership(key.host_id, key.site, key.certificate_chain)

@@ -44,6 +44,8 @@ async def receive_outcome(
                 "If the vault was restored from a backup, its agents know more than it does.",
             )
         if order.outcome is not None:
+            # Said again because it was not heard that it was stored: neither may they who come next have been told.
+            vault.presence.announce(await records.open_orders_of(order.job_id))
             return
         now = vault.clock.now()
         decision = await finished(vault, records, order, outcome, now)

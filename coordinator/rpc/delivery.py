@@ -67,6 +67,8 @@ class Delivery:
 
     async def _send_grants(self, protections: Iterable[Protection]) -> None:
         for protection in protections:
+            if self._vault.reconciliation.is_reconciling:
+                return
             is_source = protection.source_host_id == self._session.host_id
             if is_source and protection.has_begun and self._is_new(protection):
                 await self._write(messages.grant(protection.id, self._signed_grant(protection)))
@@ -79,6 +81,8 @@ class Delivery:
     ) -> None:
         waiting = {(order.id, order.withdrawn_at is not None): order for order in orders}
         for key, order in waiting.items():
+            if self._vault.reconciliation.is_reconciling:
+                return  # it may have begun while the host was slow to read
             if key not in self._orders:
                 grant = self._grant_of(order, protections)
                 await self._write(messages.order_answer(order, anchor, grant))

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Table,
     delete,
     insert,
-    or_,
     select,
     update,
 )
@@ -130,11 +129,13 @@ class Repository(Rows[A]):
         return await self.first(self._name == name) is not None
 
     async def get(self, name: str) -> A:
-        """Return the aggregate with that id or name.
+        """Return the aggregate with that id, else the one with that name: nobody hides a thing by naming another so.
 
         Raises `UnknownObjectError`, and `RefusedError` where the name is not unique.
         """
-        found = await self.where(or_(self._table.c.id == name, self._name == name), limit=3)
+        found = await self.where(self._table.c.id == name, limit=1)
+        if not found:
+            found = await self.where(self._name == name, limit=3)
         return the_one(found, self._word, name)
 
     async def these(self, identifiers: Iterable[str]) -> tuple[A, ...]:

@@ -10,7 +10,7 @@ from coordinator.domain.operators import Operator
 from coordinator.orchestration.operators import recognise
 from coordinator.orchestration.vault import Vault
 from coordinator.web.access import check_origin, operator_caller
-from coordinator.web.intake import command_of, read_body, read_query
+from coordinator.web.intake import command_of, read_body, read_query, wait_for_body
 from coordinator.web.models import Input, NoQuery, RequestBody
 from coordinator.web.responses import answer, stream
 from coordinator.web.table import Call, Content, Route
@@ -24,6 +24,8 @@ def dispatched(vault: Vault, route: Route) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         caller = operator_caller(request, vault.record.id)
         check_origin(request)
+        # Judged when it is complete: a request must not outlive the right to make it.
+        await wait_for_body(request)
         operator = await recognise(vault, caller)
         _check_role(route, operator)
         if not route.is_open_while_reconciling:

@@ -24,6 +24,11 @@ Body = TypeVar("Body", bound=RequestBody)
 Asked = TypeVar("Asked", bound=Input)
 
 
+async def wait_for_body(request: web.Request) -> None:
+    """Return when the whole request is here: only then it is judged who asks, and what they may."""
+    await _read(request)
+
+
 async def read_body(request: web.Request, kind: type[Body]) -> Body:
     """Return the request's body. Raises `ValidationError`, `BadRequestError`; an empty one is `{}`."""
     data = await _read(request)

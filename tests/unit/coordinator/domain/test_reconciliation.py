@@ -127,6 +127,13 @@ def test_a_host_that_another_names_has_to_tell_too_known_or_not() -> None:
     assert missing((SOURCE,), set(), {"source": alone}) == ()
 
 
+def test_what_a_host_claimed_that_is_trusted_no_more_is_forgotten() -> None:
+    said = hello(holds(PROTECTED, SOURCE.id, peer_host_id="ghost"))
+    revoked = replace(SOURCE, state=HostState.REVOKED)
+    assert missing((revoked, TARGET), {"target"}, {"source": said}) == ("target",)
+    assert reconciliation.believed((revoked, TARGET), {SOURCE.id: said}) == {}
+
+
 def test_without_protections_one_trusted_host_has_to_tell() -> None:
     gone = replace(TARGET, state=HostState.RETIRED)
     assert missing((SOURCE, THIRD, gone), set(), {}) == ("source", "third")

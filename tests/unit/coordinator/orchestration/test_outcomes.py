@@ -77,6 +77,15 @@ async def test_a_second_outcome_changes_nothing_whatever_it_says(vault: Vault) -
     assert len(await open_orders(vault, SOURCE.id)) == 1
 
 
+async def test_an_outcome_that_is_said_again_wakes_whoever_comes_next(vault: Vault) -> None:
+    await begin(vault)
+    order_id = await answer(vault, TARGET.id, Done())
+    source = vault.presence.begin(SOURCE.id)
+    source.work_waiting.clear()
+    await receive_outcome(vault, TARGET.id, order_id, Done())
+    assert source.work_waiting.is_set()
+
+
 async def test_an_order_is_answered_by_its_own_host_only(vault: Vault) -> None:
     job_id = await begin(vault)
     order = await the_order(vault, TARGET.id)

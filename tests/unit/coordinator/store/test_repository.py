@@ -6,7 +6,7 @@ import pytest
 
 from coordinator.domain.commands import BY_VAULT
 from coordinator.domain.decisions import Decision
-from coordinator.domain.errors import RefusedError, UnknownObjectError
+from coordinator.domain.errors import UnknownObjectError
 from coordinator.domain.identifiers import HostId
 from coordinator.store.database import Store
 from coordinator.store.repository import the_one
@@ -53,12 +53,10 @@ async def test_what_is_not_there_is_named_with_where_to_look(store: Store) -> No
     assert caught.value.code == "unknown-host"
 
 
-async def test_an_id_that_is_anothers_name_is_not_guessed(store: Store) -> None:
+async def test_a_host_that_is_named_like_anothers_id_does_not_hide_it(store: Store) -> None:
     async with store.write() as records:
-        await records.hosts.save(replace(TARGET, id=HostId("a1"), name="c1"))
-        with pytest.raises(RefusedError) as caught:
-            await records.hosts.get("a1")
-    assert caught.value.code == "ambiguous-name"
+        await records.hosts.save(replace(TARGET, id=HostId("c1"), name=SOURCE.id))
+        assert await records.hosts.get(SOURCE.id) == SOURCE
 
 
 def test_the_one_of_one_is_it() -> None:

@@ -1,9 +1,13 @@
 import pytest
+from aiohttp import web
 
 from coordinator.domain.operators import OperatorRole
+from coordinator.orchestration.operators import revoke_operator
 from coordinator.orchestration.vault import Vault
+from coordinator.web import intake
 from tests.unit.coordinator.asking import Asking, asking
 from tests.unit.coordinator.requests import body_of
+from tests.unit.coordinator.vaults import BY_ANN
 
 KEY = {"Idempotency-Key": "key-1"}
 
@@ -60,3 +64,19 @@ async def test_another_operator_may_use_the_same_key(vault: Vault, owner: Asking
 async def test_what_is_not_there_is_not_there(owner: Asking) -> None:
     assert await owner.refusal("GET", "/nowhere") == (404, "unknown-path")
     assert await owner.refusal("DELETE", "/sites") == (405, "method-not-allowed")
+
+
+async def test_a_request_is_judged_when_it_is_complete(
+    vault: Vault, owner: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mallory = await asking(vault, "mallory", OperatorRole.OWNER)
+    read = intake._read
+
+    async def slow(request: web.Request) -> bytes:
+        await revoke_operator(vault, BY_ANN, "mallory", "left")
+        return await read(request)
+
+    monkeypatch.setattr(intake, "_read", slow)
+    assert (await mallory.refusal("POST", "/sites", {"name": "north"}))[0] == 403
+    monkeypatch.undo()
+    assert (await owner.get("/sites"))["items"] == []
