@@ -302,6 +302,8 @@ def main() -> int:
     options = parser.parse_args()
     counts = [int(text) for text in options.sessions.split(",")]
     raise_file_limit(max(counts))
+    if options.dir is not None:
+        options.dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="replikera-sessions-", dir=options.dir))
     try:
         made = lay_out(folder)

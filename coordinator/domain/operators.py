@@ -80,6 +80,13 @@ class Operator(Aggregate):
         event = Event(now, EventKind.OPERATOR_REVOKED, self.id, detail)
         return gone, Decision(aggregates=(gone,), events=(event,))
 
+    def revoked_elsewhere(self, now: datetime) -> Decision:
+        """Decide that what a lost history revoked stays so, the last owner too: another one can be made offline."""
+        gone = replace(self, revoked_at=now)
+        detail = f"{self.name}: revoked in a history that the vault does not have"
+        event = Event(now, EventKind.OPERATOR_REVOKED, self.id, detail)
+        return Decision(aggregates=(gone,), events=(event,))
+
     def renewed(self, serial: str, now: datetime) -> Decision:
         """Decide that the operator has got another certificate."""
         detail = f"{self.name}: certificate {serial}"

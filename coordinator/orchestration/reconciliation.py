@@ -18,6 +18,7 @@ from coordinator.domain.events import EventKind
 from coordinator.domain.hello import HostHello
 from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import HostId
+from coordinator.domain.operators import Operator
 from coordinator.domain.orders import CleanUpRehearsal, StartRehearsal
 from coordinator.domain.reconciliation import Past
 from coordinator.domain.suspicion import Known, is_of_lost_history, suspicion
@@ -119,6 +120,8 @@ class Reconciliation:
             certificates = await _denied(records, found, now)
             hosts = await _still_denied(records, found)
             decision = reconciliation.deny(control, found.version, certificates, hosts, now)
+            for operator in await _revoked_since(records, certificates):
+                decision += operator.revoked_elsewhere(now)
             await records.save(decision, BY_VAULT)
         if decision.aggregates:
             await self._publish(vault)
@@ -220,6 +223,13 @@ async def _past(records: Records) -> Past:
         orders,
         await records.unused_keys(),
     )
+
+
+async def _revoked_since(records: Records, denied: Iterable[Certificate]) -> tuple[Operator, ...]:
+    """Return the operators that a lost history has revoked: nothing else denies an operator's certificate."""
+    names = {certificate.name for certificate in denied if certificate.role is Role.OPERATOR}
+    found = [await records.operators.named(name) for name in sorted(names)]
+    return tuple(item for item in found if item is not None and item.revoked_at is None)
 
 
 async def _denied(records: Records, deny_list: DenyList, now: datetime) -> list[Certificate]:

@@ -90,10 +90,12 @@ class TaggedJson(TypeDecorator[T]):
     """One of several dataclasses as `{"<tag>": {...}}`."""
 
     impl = Text
-    cache_ok = False
+    cache_ok = True
 
     def __init__(self, kinds: Mapping[str, type[Any]]) -> None:
         super().__init__()
+        # By this compiled statements are recognised; a mapping would have each compiled anew.
+        self.kinds = tuple(kinds.items())
         self._tags = {kind: tag for tag, kind in kinds.items()}
         self._adapters = {tag: TypeAdapter[Any](kind) for tag, kind in kinds.items()}
 

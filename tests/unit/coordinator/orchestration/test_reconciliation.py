@@ -11,11 +11,12 @@ from coordinator.domain.certificates import CertificateState
 from coordinator.domain.commands import BY_VAULT, by_operator
 from coordinator.domain.control import Control, VaultMode
 from coordinator.domain.decisions import Decision
-from coordinator.domain.errors import InvalidValueError, RefusedError
+from coordinator.domain.errors import ForbiddenError, InvalidValueError, RefusedError
 from coordinator.domain.events import EventKind
 from coordinator.domain.hello import HostHello
 from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import HostId
+from coordinator.domain.operators import OperatorRole
 from coordinator.domain.protections import ProtectionState
 from coordinator.orchestration.presence import EndReason
 from coordinator.orchestration.protections import enable_protection
@@ -28,6 +29,7 @@ from replikera.trust.deny_list import (
     reopen_deny_list,
     sign_deny_list,
 )
+from tests.unit.coordinator.asking import new_operator
 from tests.unit.coordinator.domain.reconciling import hello, holds
 from tests.unit.coordinator.examples import SOURCE, TARGET
 from tests.unit.coordinator.vaults import (
@@ -242,6 +244,24 @@ async def test_a_newer_deny_list_is_asked_for_and_waited_for(bench: Bench) -> No
     # Published when it was taken, and again with the version that ends it.
     assert bench.published == [6, 7]
     assert not bench.reconciliation.is_reconciling
+
+
+async def test_an_operator_that_the_lost_history_revoked_stays_revoked(bench: Bench) -> None:
+    vault = bench.vault
+    credentials = await new_operator(vault, "mallory", OperatorRole.OWNER)
+    await bench.heard(TARGET, hello(deny_list_version=5))
+    end = vault.clock.now() + timedelta(days=7)
+    name = uri_name(Role.OPERATOR, "mallory", vault.record.id)
+    denied = DeniedCertificate(credentials.caller.serial, name, end)
+    lost = DenyList(vault.record.id, 5, vault.clock.now(), (denied,), frozenset())
+    signed = sign_deny_list(vault.authority.signer, lost)
+    await bench.reconciliation.take_deny_list(vault, TARGET.id, signed)
+
+    async with vault.store.read() as records:
+        operator = await records.operators.get("mallory")
+    assert operator.revoked_at is not None
+    with pytest.raises(ForbiddenError):
+        operator.check_trusted()
 
 
 async def test_a_deny_list_is_kept_across_a_restart(bench: Bench) -> None:

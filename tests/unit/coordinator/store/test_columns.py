@@ -78,3 +78,15 @@ def test_nothing_stays_nothing() -> None:
     for column in columns:
         assert column.process_bind_param(None, DIALECT) is None
         assert column.process_result_value(None, DIALECT) is None
+
+
+@pytest.mark.parametrize("table", schema.metadata.tables.values(), ids=str)
+def test_statements_are_compiled_once(table: Table) -> None:
+    first, second = (select(table)._generate_cache_key() for _ in range(2))
+    assert first is not None
+    assert first == second
+
+
+def test_statements_of_other_kinds_are_other_statements() -> None:
+    keys = [TaggedJson(kinds)._static_cache_key for kinds in (ACTIONS, OUTCOMES)]
+    assert keys[0] != keys[1]
