@@ -1,8 +1,10 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Table, select
 from sqlalchemy.dialects.sqlite.aiosqlite import dialect as make_dialect
 
 from coordinator.domain.identifiers import MachineId
@@ -15,8 +17,9 @@ from coordinator.domain.orders import (
     RecoveredDisk,
     RehearsalStarted,
 )
+from coordinator.store import schema
 from coordinator.store.columns import Instant, Json, Span, TaggedJson, Word
-from coordinator.store.schema import OUTCOMES
+from coordinator.store.schema import ACTIONS, OUTCOMES
 from replikera.machine import MachineDescription
 from tests.unit.coordinator.examples import DESCRIPTION
 
