@@ -1,6 +1,5 @@
 """Make new files, laid out as Windows lays out its own."""
 
-import os.path
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +16,7 @@ from replikera.vhdx.log_writer import LogWriter
 from replikera.vhdx.metadata import Metadata
 from replikera.vhdx.placing import place_blocks
 from replikera.vhdx.regions import Region, RegionTable
+from replikera.vhdx.relinking import relative_path
 
 DEFAULT_BLOCK_SIZE = 2 * layout.MIB
 _CREATOR = "Replikera"
@@ -79,8 +79,7 @@ def create_child(file: File, parent: Image, *, parent_path: Path, randomness: Ra
     `parent` is open for reading, at `parent_path`; the child is bound to its content as it is (DataWriteGuid). Whoever
     writes the parent after this makes the child unreadable.
     """
-    relative = os.path.relpath(parent_path, file.path.parent).replace("/", "\\")
-    paths = [("relative_path", relative if relative.startswith("..") else f".\\{relative}")]
+    paths = [("relative_path", relative_path(file.path, parent_path))]
     if parent_path.is_absolute():
         paths.append(("absolute_win32_path", str(parent_path)))
     metadata = Metadata(

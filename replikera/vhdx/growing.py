@@ -10,10 +10,10 @@ from replikera.vhdx import layout
 from replikera.vhdx.bat import BlockAllocationTable, entry_count
 from replikera.vhdx.layout import PayloadState
 from replikera.vhdx.metadata import Metadata, size_item_offset
+from replikera.vhdx.patching import patched_pages
 from replikera.vhdx.placing import place_blocks
 from replikera.vhdx.regions import Region, RegionTable, with_block_table
 
-_PAGE = layout.LOG_SECTOR_SIZE
 _PIECE = layout.MIB
 
 
@@ -57,7 +57,7 @@ class Growth:
         if self.regions.bat != self._regions.bat:
             table = with_block_table(self._file, self.regions.bat)
             changes += [(offset, table) for offset in layout.REGION_TABLE_OFFSETS]
-        return _pages(self._file, changes)
+        return patched_pages(self._file, changes)
 
     def _place_table(self, end: int) -> RegionTable:
         bat = self._regions.bat
@@ -92,21 +92,3 @@ class Growth:
         for offset in range(0, length, _PIECE):
             step = min(_PIECE, length - offset)
             self._file.write(self._file.read(step, source + offset), target + offset)
-
-
-def _pages(file: File, changes: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    found: dict[int, bytearray] = {}
-    for offset, data in changes:
-        for at, byte_range in _split(offset, len(data)):
-            page = found.setdefault(at, bytearray(file.read(_PAGE, at).ljust(_PAGE, b"\0")))
-            start = byte_range.start
-            page[start - at : byte_range.stop - at] = data[
-                start - offset : byte_range.stop - offset
-            ]
-    return [(at, bytes(page)) for at, page in sorted(found.items())]
-
-
-def _split(offset: int, length: int) -> list[tuple[int, range]]:
-    """Return for every page that a range touches its offset and the part of the range in it."""
-    first, end = offset // _PAGE * _PAGE, offset + length
-    return [(at, range(max(at, offset), min(at + _PAGE, end))) for at in range(first, end, _PAGE)]

@@ -7,6 +7,7 @@ crash at any moment leaves a file that opens, through its log or without, with e
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Self, TypeAlias
 from uuid import UUID
 
@@ -63,7 +64,7 @@ def structures_of(
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What a disk needs to be changed: its log, and `begin`, which renews the file's write ids."""
+    """What a disk needs to be changed: its log, and `begin`, which makes the file ready for its first change."""
 
     log: LogWriter
     begin: Callable[[], None]
@@ -87,6 +88,11 @@ class Image:
         self._has_unflushed = False
         self._has_failed = False
         self._is_closed = False
+
+    @property
+    def path(self) -> Path:
+        """Return the path of the file."""
+        return self._file.path
 
     @property
     def size(self) -> int:
@@ -169,6 +175,8 @@ class Image:
         if not view:
             return
         writing = self._begin()
+        if self._writer.overwrite(view, offset):
+            return
         for start, length in self._writer.pieces(offset, len(view)):
             self._writer.write(view[start - offset :][:length], start, length)
             self._commit_if_due(writing)
@@ -305,8 +313,6 @@ class Image:
         if not self._has_begun:
             self._has_failed = True
             writing.begin()
-            if self._file.size() < self._writer.end:
-                self._file.truncate(self._writer.end)  # the log tells sizes in whole MiB
             self._has_failed, self._has_begun = False, True
         self._has_unflushed = True
         return writing

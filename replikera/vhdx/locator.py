@@ -22,29 +22,31 @@ class ParentLocator:
 
     def encode(self) -> bytes:
         """Return the metadata item."""
-        pairs = [("parent_linkage", f"{{{self.linkages[0]}}}"), *self.paths]
-        head = layout.PARENT_LOCATOR_HEADER.pack(layout.VHDX_PARENT_LOCATOR.bytes_le, 0, len(pairs))
-        position = len(head) + len(pairs) * layout.PARENT_LOCATOR_ENTRY.size
-        entries, texts = b"", b""
-        for pair in pairs:
-            key, value = (text.encode("utf-16-le") for text in pair)
-            offset = position + len(texts)
-            entries += layout.PARENT_LOCATOR_ENTRY.pack(
-                offset, offset + len(key), len(key), len(value)
-            )
-            texts += key + value
-        return head + entries + texts
+        return encode_values({"parent_linkage": f"{{{self.linkages[0]}}}", **dict(self.paths)})
+
+
+def encode_values(values: Mapping[str, str]) -> bytes:
+    """Return the metadata item of these keys and values."""
+    head = layout.PARENT_LOCATOR_HEADER.pack(layout.VHDX_PARENT_LOCATOR.bytes_le, 0, len(values))
+    position = len(head) + len(values) * layout.PARENT_LOCATOR_ENTRY.size
+    entries, texts = b"", b""
+    for pair in values.items():
+        key, value = (text.encode("utf-16-le") for text in pair)
+        offset = position + len(texts)
+        entries += layout.PARENT_LOCATOR_ENTRY.pack(offset, offset + len(key), len(key), len(value))
+        texts += key + value
+    return head + entries + texts
 
 
 def decode_locator(path: Path, item: bytes) -> ParentLocator:
     """Return what the metadata item of the file at `path` says. Raises `VhdxError`."""
     try:
-        raw, _, count = layout.PARENT_LOCATOR_HEADER.unpack_from(item)
+        raw, _, _ = layout.PARENT_LOCATOR_HEADER.unpack_from(item)
         kind = UUID(bytes_le=raw)
         if kind != layout.VHDX_PARENT_LOCATOR:
             problem = f"its parent is of type {kind}, not a VHDX file"
             raise VhdxError(path, problem, UNSUPPORTED)
-        values = _values(item, count)
+        values = locator_values(item)
         linkages = tuple(
             UUID(values[key]) for key in ("parent_linkage", "parent_linkage2") if key in values
         )
@@ -57,7 +59,12 @@ def decode_locator(path: Path, item: bytes) -> ParentLocator:
     return ParentLocator(linkages, tuple((key, values[key]) for key in _PATHS if key in values))
 
 
-def _values(item: bytes, count: int) -> dict[str, str]:
+def locator_values(item: bytes) -> dict[str, str]:
+    """Return all keys and values of a metadata item, unknown ones too.
+
+    Raises `ValueError`, `UnicodeDecodeError` and `struct.error` for what is not one.
+    """
+    _, _, count = layout.PARENT_LOCATOR_HEADER.unpack_from(item)
     values: dict[str, str] = {}
     for index in range(count):
         at = layout.PARENT_LOCATOR_HEADER.size + index * layout.PARENT_LOCATOR_ENTRY.size

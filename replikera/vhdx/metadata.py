@@ -11,6 +11,10 @@ from replikera.vhdx.layout import MetadataFlags
 from replikera.vhdx.locator import ParentLocator, decode_locator
 from replikera.vhdx.regions import Region
 
+_ITEM_ALIGNMENT = 8
+_LONGEST_MOVED = 64 * layout.KIB
+"""Of a parent locator that is written anew: a commit of the log takes it whole, and paths are far shorter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -111,15 +115,70 @@ def read_metadata(file: File, region: Region) -> Metadata:
     return metadata
 
 
+@dataclass(frozen=True, slots=True)
+class MetadataItem:
+    """An item in the file: `entry_offset` is where the table's entry for it is, `taken` all items by (offset, length).
+
+    Offsets but those of `taken` are in the file.
+    """
+
+    entry_offset: int
+    offset: int
+    flags: int
+    content: bytes
+    taken: tuple[tuple[int, int], ...]
+
+
 def size_item_offset(file: File, region: Region) -> int:
     """Return the file offset of the item that holds the disk's size; the metadata were read before."""
+    found = _find_item(file, region, layout.VIRTUAL_DISK_SIZE)
+    if found is None:
+        raise VhdxError(file.path, "the virtual disk size is missing from the metadata", DAMAGED)
+    return found.offset
+
+
+def locator_item(file: File, region: Region) -> MetadataItem | None:
+    """Return the item that says where the parent is, None where there is none; the metadata were read before."""
+    return _find_item(file, region, layout.PARENT_LOCATOR)
+
+
+def moved_locator(item: MetadataItem, region: Region, length: int) -> tuple[int, bytes] | None:
+    """Return where an item of another length fits, by file offset, and the table's entry for it there.
+
+    In its old place where it is not longer, else behind all items. None where there is no room.
+    """
+    place = item.offset
+    if length > len(item.content):
+        end = max(offset + size for offset, size in item.taken)
+        place = region.offset + -(-end // _ITEM_ALIGNMENT) * _ITEM_ALIGNMENT
+    if length > _LONGEST_MOVED or place + length > region.end:
+        return None
+    entry = layout.METADATA_TABLE_ENTRY.pack(
+        layout.PARENT_LOCATOR.bytes_le,
+        place - region.offset,
+        length,
+        item.flags,
+        0,
+    )
+    return place, entry
+
+
+def _find_item(file: File, region: Region, item_id: UUID) -> MetadataItem | None:
     table = file.read(layout.METADATA_TABLE_SIZE, region.offset)
+    taken: list[tuple[int, int]] = []
+    found: tuple[int, int, int, int] | None = None
     for index in range(layout.METADATA_TABLE_HEADER.unpack_from(table)[2]):
         position = layout.METADATA_TABLE_HEADER.size + index * layout.METADATA_TABLE_ENTRY.size
-        raw, offset, _, flags, _ = layout.METADATA_TABLE_ENTRY.unpack_from(table, position)
-        if raw == layout.VIRTUAL_DISK_SIZE.bytes_le and not flags & MetadataFlags.IS_USER:
-            return region.offset + int(offset)
-    raise VhdxError(file.path, "the virtual disk size is missing from the metadata", DAMAGED)
+        raw, offset, length, flags, _ = layout.METADATA_TABLE_ENTRY.unpack_from(table, position)
+        taken.append((int(offset), int(length)))
+        if raw == item_id.bytes_le and not flags & MetadataFlags.IS_USER:
+            found = (position, int(offset), int(length), int(flags))
+    if found is None:
+        return None
+    position, offset, length, flags = found
+    place = region.offset + offset
+    content = file.read(length, place)
+    return MetadataItem(region.offset + position, place, flags, content, tuple(taken))
 
 
 def _read_items(file: File, region: Region) -> dict[UUID, bytes]:

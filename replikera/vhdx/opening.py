@@ -22,6 +22,7 @@ from replikera.vhdx.regions import (
     check_inside,
     read_region_table,
 )
+from replikera.vhdx.relinking import relinked_pages
 from replikera.vhdx.replayed_file import ReplayedFile
 from replikera.vhdx.table_check import check_table
 
@@ -54,21 +55,41 @@ def open_image(
         structures = replace(structures, parent=parent)
     if not writable or randomness is None:
         return Image(structures, writing=None)
-    return Image(structures, writing=_writing(file, headers, randomness))
+    return Image(structures, writing=_writing(structures, headers, randomness))
 
 
-def _writing(file: File, headers: Headers, randomness: Randomness) -> Writing:
+def _writing(structures: Structures, headers: Headers, randomness: Randomness) -> Writing:
+    file, parent = structures.file, structures.parent
+    log = LogWriter(file, headers, randomness)
+
     def begin() -> None:
         headers.begin_writing(UUID(randomness.uuid()), UUID(randomness.uuid()))
+        if file.size() < structures.end:
+            file.truncate(structures.end)  # the log tells sizes in whole MiB
+        if parent is not None:
+            _relink(log, structures, parent.path)
 
-    return Writing(LogWriter(file, headers, randomness), begin)
+    return Writing(log, begin)
 
 
-def open_path(files: Files, path: Path) -> Image:
-    """Open the file at a path with its parents, for reading. Raises `VhdxError`, `OSError`."""
-    file = files.open_read(path)
+def _relink(log: LogWriter, structures: Structures, parent: Path) -> None:
+    """Let the child's paths lead to where its parent was found, before anything else changes."""
+    pages = relinked_pages(structures.file, structures.regions.metadata, parent)
+    if pages:
+        structures.file.sync()  # the log may not tell a size that is not durable
+        log.commit(pages, structures.end)
+
+
+def open_path(
+    files: Files, path: Path, *, writable: bool = False, randomness: Randomness | None = None
+) -> Image:
+    """Open the file at a path with its parents, for reading unless asked otherwise; parents are only read.
+
+    Raises `VhdxError`, `OSError`.
+    """
+    file = files.open_write(path) if writable else files.open_read(path)
     try:
-        return open_image(file, parents=parents_in(files))
+        return open_image(file, writable=writable, randomness=randomness, parents=parents_in(files))
     except BaseException:
         file.close()
         raise

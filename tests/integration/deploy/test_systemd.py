@@ -17,6 +17,7 @@ from replikera.identity import Role
 from replikera.system.files import SystemFiles
 from replikera.system.loopback import free_ports
 from replikera.system.randomness import SystemRandomness
+from tests.support import oracles
 from tests.support.authority import VAULT_ID, make_authority
 from tests.support.notify_socket import NotifySocketBed
 from tests.support.systemd_units import (
@@ -41,7 +42,7 @@ WORST_EXPOSURE = 1.5
 def program() -> str:
     found = analyze()
     if found is None:
-        pytest.skip(f"systemd-analyze is not installed: apt-get install {PACKAGE}")
+        oracles.missing("systemd-analyze", PACKAGE)
     return found
 
 
@@ -195,7 +196,7 @@ def confinement_of(name: str) -> Callable[[], None]:
     try:
         confine = confinement(read_unit(UNITS / f"{name}.service"))
     except OSError as error:
-        pytest.skip(f"{error}: apt-get install libseccomp2")
+        oracles.missing(str(error), "libseccomp2")
     if attempted("pass", confine).returncode in CONFINEMENT_FAILED:
         pytest.skip("this kernel has no such rules: Linux 6.3 has")
     return confine

@@ -1,6 +1,5 @@
 """What qemu-img says becomes an opinion, no opinion, or an error."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from replikera.system.files import SystemFiles
 from replikera.system.processes import SystemProcesses
 from replikera.system.randomness import SystemRandomness
 from replikera.vhdx import create_image
+from tests.support import oracles
 from tests.support.lab import ScriptedProcesses
 
 A, B = Path("a.vhdx"), Path("b.vhdx")
@@ -35,11 +35,11 @@ async def test_a_file_that_qemu_cannot_open_is_an_error_and_not_a_difference() -
         await are_equal(programs, A, B)
 
 
-@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 @pytest.mark.parametrize(("byte", "expected"), [(b"x", True), (b"y", False)])
 async def test_the_real_program_finds_one_different_sector(
     tmp_path: Path, byte: bytes, *, expected: bool
 ) -> None:
+    oracles.qemu_img()
     for name, content in (("a", b"x"), ("b", byte)):
         with SystemFiles().create(tmp_path / name) as file:
             image = create_image(file, size=8 << 20, randomness=SystemRandomness())

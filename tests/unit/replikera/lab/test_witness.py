@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 
 from replikera.lab.witness import WitnessError, digest, read_disk
 from replikera.system.files import SystemFiles
+from tests.support import oracles
 from tests.support.samples import unpack
 
 MIB = 1 << 20
@@ -189,16 +189,12 @@ def test_a_second_copy_of_the_region_table_is_enough(tmp_path: Path) -> None:
         digest(FILES, path)
 
 
-QEMU_IMG = shutil.which("qemu-img") or ""
-
-
-@pytest.mark.skipif(not QEMU_IMG, reason="qemu-img is not installed")
 @pytest.mark.parametrize("kind", ["dynamic", "fixed"])
 def test_it_agrees_with_qemu_on_a_file_of_qemu(tmp_path: Path, kind: str) -> None:
     raw = tmp_path / "disk.raw"
     raw.write_bytes(b"x" * 4096 + bytes(3 * MIB) + b"y" * 8192 + bytes(MIB) + b"z" * 512)
     arguments = ("convert", "-f", "raw", "-O", "vhdx", "-o", f"subformat={kind}")
-    subprocess.run([QEMU_IMG, *arguments, str(raw), str(tmp_path / "a.vhdx")], check=True)
+    subprocess.run([oracles.qemu_img(), *arguments, str(raw), str(tmp_path / "a.vhdx")], check=True)
     expected = hashlib.sha256(raw.read_bytes()).hexdigest()
     assert digest(FILES, tmp_path / "a.vhdx") == expected
 

@@ -9,7 +9,7 @@ import pytest
 from replikera.vhdx import Image, Parents, VhdxError, create_image, open_image
 from tests.unit.replikera.vhdx import foreign_file
 from tests.unit.replikera.vhdx.conftest import SeededRandomness
-from tests.unit.replikera.vhdx.foreign_chain import Block, Volume, child
+from tests.unit.replikera.vhdx.foreign_chain import Block, Volume, child, child_items, linkage
 from tests.unit.replikera.vhdx.foreign_file import MIB, entry, items
 from tests.unit.replikera.vhdx.memory_file import SECTOR, MemoryFile
 from tests.unit.replikera.vhdx.test_parents import parent_file
@@ -115,6 +115,20 @@ def child_file() -> tuple[MemoryFile, Image]:
     return file, image
 
 
+def moved_child_file() -> tuple[MemoryFile, Image]:
+    """Return a child whose parent is not where it says first: its first change tells where the parent is."""
+    paths = {
+        "parent_linkage": linkage(),
+        "relative_path": "gone.vhdx",
+        "absolute_win32_path": "/volume/parent.vhdx",
+    }
+    file = MemoryFile(child({}, content=child_items(values=paths)), "child.vhdx")
+    image = open_image(
+        file, writable=True, randomness=SeededRandomness(1), parents=parents_of_crashed()
+    )
+    return file, image
+
+
 def dirty_file() -> tuple[MemoryFile, Image]:
     """Return a disk whose writer was killed after a flush."""
     file, image = dynamic_file()
@@ -126,7 +140,15 @@ def dirty_file() -> tuple[MemoryFile, Image]:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
-    "make", [dynamic_file, foreign_dynamic_file, foreign_fixed_file, child_file, dirty_file]
+    "make",
+    [
+        dynamic_file,
+        foreign_dynamic_file,
+        foreign_fixed_file,
+        child_file,
+        moved_child_file,
+        dirty_file,
+    ],
 )
 def test_a_crash_at_any_moment_leaves_a_file_that_opens_with_all_that_was_flushed(
     make: Callable[[], tuple[MemoryFile, Image]], seed: int

@@ -1,8 +1,6 @@
 """QEMU's VHDX driver as a second opinion on what we write, and as another writer for what we read."""
 
-import os
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 
 from replikera.system.files import SystemFiles
 from replikera.vhdx import Image, ImageKind, create_image, open_image
+from tests.support import oracles
 from tests.unit.replikera.vhdx.conftest import SeededRandomness
 from tests.unit.replikera.vhdx.foreign_file import MIB
 
@@ -19,10 +18,7 @@ RANDOMNESS = SeededRandomness(5)
 
 @pytest.fixture(autouse=True)
 def _qemu_img() -> None:
-    if shutil.which("qemu-img") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("qemu-img is missing: install the package qemu-utils")
-        pytest.skip("qemu-img is missing: install the package qemu-utils")
+    oracles.qemu_img()
 
 
 def qemu_img(*arguments: object) -> None:
