@@ -19,25 +19,37 @@ _EXPORT_PIECE = 256 << 10
 _SPARE_ROOM = 16 << 20  # what the volume needs for its own structures, generously
 
 
-def digest_of(image: Image) -> str:
-    """Return the SHA-256 of the whole disk."""
+def _unwatched(_count: int) -> None:
+    return
+
+
+def digest_of(image: Image, advance: Callable[[int], None] = _unwatched) -> str:
+    """Return the SHA-256 of the whole disk. `advance` is told the bytes of the disk that were passed, `size` in all."""
     found = hashlib.sha256()
     buffer = memoryview(bytearray(_DIGEST_PIECE))
     end = 0
     for offset, length in image.data_extents().split(_DIGEST_PIECE):
-        _add_zeros(found.update, offset - end)
+        _add_zeros(found.update, offset - end, advance)
         image.read_into(buffer[:length], offset)
         found.update(buffer[:length])
+        advance(length)
         end = offset + length
-    _add_zeros(found.update, image.size - end)
+    _add_zeros(found.update, image.size - end, advance)
     return found.hexdigest()
 
 
 def export_raw(
-    files: Files, image: Image, target: Path, *, randomness: Randomness, is_replacing: bool
+    files: Files,
+    image: Image,
+    target: Path,
+    *,
+    randomness: Randomness,
+    is_replacing: bool,
+    advance: Callable[[int], None] = _unwatched,
 ) -> int:
     """Write the disk as a sparse raw file, durably; return the bytes of data in it.
 
+    `advance` is told the bytes that were read, those of `Image.data_extents` in all.
     The file has another name until it is whole, so nobody takes a part for the disk. Raises `DiskError`, `OSError`.
     """
     _refuse_existing(files, target, is_replacing=is_replacing)
@@ -45,7 +57,7 @@ def export_raw(
     temporary = target.with_name(f".{target.name}.{randomness.uuid()}.part")
     try:
         with files.create(temporary) as file:
-            written = _copy(image, file)
+            written = _copy(image, file, advance)
             file.sync()
         _refuse_existing(files, target, is_replacing=is_replacing)
         files.replace(temporary, target)
@@ -57,7 +69,7 @@ def export_raw(
     return written
 
 
-def _copy(image: Image, file: File) -> int:
+def _copy(image: Image, file: File, advance: Callable[[int], None]) -> int:
     file.truncate(image.size)
     buffer = memoryview(bytearray(_EXPORT_PIECE))
     written = 0
@@ -67,6 +79,7 @@ def _copy(image: Image, file: File) -> int:
         if np.frombuffer(view, dtype=np.uint8).any():
             file.write(view, offset)
             written += length
+        advance(length)
     return written
 
 
@@ -100,7 +113,11 @@ def _check_room(files: Files, image: Image, target: Path) -> None:
         )
 
 
-def _add_zeros(update: Callable[[memoryview], object], length: int) -> None:
+def _add_zeros(
+    update: Callable[[memoryview], object], length: int, advance: Callable[[int], None]
+) -> None:
     zeros = memoryview(bytes(_DIGEST_PIECE))
     for start in range(0, length, _DIGEST_PIECE):
-        update(zeros[: length - start])
+        piece = zeros[: length - start]
+        update(piece)
+        advance(len(piece))

@@ -7,24 +7,27 @@ import typer
 
 from replikera.cli.byte_sizes import ByteSize, parse_size
 from replikera.cli.disk_content import digest_of, export_raw
+from replikera.cli.disk_creation import NewDisk, create_disk
 from replikera.cli.disk_errors import DiskError, disk_errors
+from replikera.cli.disk_progress import disk_progress
 from replikera.cli.disk_view import check_document, info_document, render_check, render_info
-from replikera.cli.errors import ExitCode, InvalidRequestError
+from replikera.cli.errors import ExitCode
 from replikera.cli.invocation import invocation_of
 from replikera.cli.leaf import Leaf, noun
 from replikera.cli.output import output_of
 from replikera.cli.wording import printable, size
+from replikera.ports.clock import Clock
 from replikera.ports.files import Files
+from replikera.system.clock import SystemClock
 from replikera.system.files import SystemFiles
 from replikera.system.randomness import SystemRandomness
-from replikera.vhdx import VhdxError, create_image, open_path
+from replikera.vhdx import open_path
 from replikera.vhdx.checking import check
-from replikera.vhdx.creation import DEFAULT_BLOCK_SIZE
 
 app = noun("VHDX files here: show, check, export, create.")
 _FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A VHDX file.")]
 _SizeOption = Annotated[
-    ByteSize,
+    ByteSize | None,
     typer.Option("--size", metavar="SIZE", parser=parse_size, help="Of the disk, as in 10G."),
 ]
 _BlockSizeOption = Annotated[
@@ -37,7 +40,18 @@ _BlockSizeOption = Annotated[
     ),
 ]
 _SectorOption = Annotated[
-    int, typer.Option("--sector", metavar="BYTES", help="The guest's sectors: 512 or 4096.")
+    int | None,
+    typer.Option(
+        "--sector", metavar="BYTES", help="The guest's sectors: 512 (unless given) or 4096."
+    ),
+]
+_ParentOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--parent",
+        metavar="FILE",
+        help="Make a differencing disk over this one, which may not be written any more.",
+    ),
 ]
 
 
@@ -73,7 +87,9 @@ def check_file(context: typer.Context, file: _FileArgument) -> None:
 def digest(context: typer.Context, file: _FileArgument) -> None:
     """Print the SHA-256 of the whole disk as a guest sees it, parents and log included."""
     with disk_errors(file), open_path(_files(context), file) as image:
-        value, disk_size = digest_of(image), image.size
+        disk_size = image.size
+        with disk_progress(file.name, disk_size, _clock(context)) as advance:
+            value = digest_of(image, advance)
     document = {"file": str(file), "size": disk_size, "sha256": value}
     output_of(context).line(document, value)
 
@@ -90,10 +106,16 @@ def export(
     with disk_errors(target), open_path(files, file) as image:
         if force and files.status(target) is not None:
             _refuse_own_chain(files, file, target)
-        written = export_raw(
-            files, image, target, randomness=SystemRandomness(), is_replacing=force
-        )
-        disk_size = image.size
+        disk_size, data = image.size, image.data_extents().total()
+        with disk_progress(file.name, data, _clock(context)) as advance:
+            written = export_raw(
+                files,
+                image,
+                target,
+                randomness=SystemRandomness(),
+                is_replacing=force,
+                advance=advance,
+            )
     output = output_of(context)
     output.line({"file": str(target), "size": disk_size, "written": written}, str(target))
     output.message(f"{size(disk_size)}, of which {size(written)} are not zeros.")
@@ -103,47 +125,39 @@ def export(
 def create(
     context: typer.Context,
     file: _FileArgument,
-    disk_size: _SizeOption,
+    *,
+    disk_size: _SizeOption = None,
     block_size: _BlockSizeOption = None,
-    sector: _SectorOption = 512,
+    sector: _SectorOption = None,
+    parent: _ParentOption = None,
+    fixed: Annotated[
+        bool, typer.Option("--fixed", help="In one piece, as long as the disk.")
+    ] = False,
 ) -> None:
-    """Make an empty dynamic disk in a new file."""
+    """Make an empty disk in a new file: dynamic, --fixed, or differencing over --parent."""
     files = _files(context)
+    asked = NewDisk(
+        size=disk_size.count if disk_size is not None else None,
+        block_size=block_size.count if block_size is not None else None,
+        sector=sector,
+        parent=parent,
+        is_fixed=fixed,
+    )
     with disk_errors(file):
-        _create(
-            files,
-            file,
-            disk_size=disk_size.count,
-            block_size=block_size.count if block_size is not None else DEFAULT_BLOCK_SIZE,
-            sector=sector,
-        )
+        made = create_disk(files, file, asked)
     output = output_of(context)
-    output.line({"file": str(file), "size": disk_size.count}, str(file))
+    output.line({"file": str(file), "size": made}, str(file))
     output.next(f"replikera disk info {printable(str(file))}")
+
+
+def _clock(context: typer.Context) -> Clock:
+    ports = invocation_of(context).ports
+    return SystemClock() if ports is None else ports.clock
 
 
 def _files(context: typer.Context) -> Files:
     ports = invocation_of(context).ports
     return SystemFiles() if ports is None else ports.files
-
-
-def _create(files: Files, path: Path, *, disk_size: int, block_size: int, sector: int) -> None:
-    file = files.create(path)
-    try:
-        create_image(
-            file,
-            size=disk_size,
-            block_size=block_size,
-            logical_sector_size=sector,
-            randomness=SystemRandomness(),
-        ).close()
-    except BaseException as error:
-        file.close()
-        files.remove(path)
-        if isinstance(error, VhdxError):  # nothing but the sizes can be wrong with a new file
-            raise InvalidRequestError("sizes-refused", error.problem, error.remedy) from error
-        raise
-    files.sync_directory(path.parent)
 
 
 def _refuse_own_chain(files: Files, source: Path, target: Path) -> None:

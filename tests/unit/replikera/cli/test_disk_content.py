@@ -65,6 +65,25 @@ def export(volume: Volume, image: Image, target: Path, *, force: bool = False) -
     return export_raw(volume, image, target, randomness=RANDOMNESS, is_replacing=force)
 
 
+def test_progress_adds_up_to_the_whole_disk(tmp_path: Path) -> None:
+    file = Volume().create(tmp_path / "disk.vhdx")
+    with create_image(file, size=8 << 20, randomness=RANDOMNESS) as image:
+        image.write(b"x" * 4096, 5 << 20)
+        digested: list[int] = []
+        digest_of(image, digested.append)
+        exported: list[int] = []
+        export_raw(
+            Volume(),
+            image,
+            tmp_path / "disk.raw",
+            randomness=RANDOMNESS,
+            is_replacing=False,
+            advance=exported.append,
+        )
+        assert sum(digested) == image.size
+        assert sum(exported) == image.data_extents().total()
+
+
 def test_the_digest_is_that_of_the_flat_disk(image: Image) -> None:
     assert digest_of(image) == hashlib.sha256(content()).hexdigest()
 

@@ -83,6 +83,45 @@ def test_wrong_sizes_make_nothing(
     assert not path.exists()
 
 
+def test_a_fixed_disk_is_as_long_as_its_disk(bare: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "new.vhdx"
+    assert bare.run("disk", "create", str(path), "--size", "64M", "--fixed").exit_code == 0
+    found = json.loads(bare.run("disk", "info", str(path), "-o", "json").stdout)
+    assert (found["kind"], found["size"]) == ("fixed", 64 << 20)
+    assert path.stat().st_size >= 64 << 20
+
+
+def test_a_disk_over_a_parent_reads_as_the_parent(
+    bare: Cli, disk: Path, tmp_path: Path, flat: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "children").mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = bare.run("disk", "create", "children/new.vhdx", "--parent", "disk.vhdx")
+    assert result.exit_code == 0, result.stderr
+
+    monkeypatch.chdir("/")
+    path = str(tmp_path / "children" / "new.vhdx")
+    found = json.loads(bare.run("disk", "info", path, "-o", "json").stdout)
+    assert (found["kind"], found["size"], found["problems"]) == ("differencing", 4 * MIB, 0)
+    digest = bare.run("disk", "digest", path).stdout.strip()
+    assert digest == hashlib.sha256(flat).hexdigest()
+
+
+def test_a_disk_over_a_parent_has_its_sizes(bare: Cli, disk: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new.vhdx"
+    result = bare.run("disk", "create", str(path), "--parent", str(disk), "--size", "1G")
+    assert (result.exit_code, path.exists()) == (2, False)
+    assert "Leave --size" in result.stderr
+
+
+def test_a_disk_over_a_damaged_parent_is_not_made(bare: Cli, tmp_path: Path) -> None:
+    path, parent = tmp_path / "new.vhdx", tmp_path / "parent.vhdx"
+    parent.write_bytes(b"conectix")
+    result = bare.run("disk", "create", str(path), "--parent", str(parent))
+    assert (result.exit_code, path.exists()) == (1, False)
+    assert f"{parent}: it is not a VHDX file" in result.stderr
+
+
 def test_info_for_people(bare: Cli, disk: Path) -> None:
     result = bare.run("disk", "info", str(disk))
     assert result.exit_code == 0, result.stderr
