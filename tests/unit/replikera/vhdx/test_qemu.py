@@ -1,6 +1,7 @@
 """QEMU's VHDX driver as a second opinion on what we write, and as another writer for what we read."""
 
 import random
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -99,6 +100,24 @@ def test_qemu_reads_a_disk_written_zeroed_and_written_again(tmp_path: Path) -> N
         8 * MIB - 512: b"c" * 512,
     }
     expect_equal(disk, content, 8 * MIB)
+
+
+@pytest.mark.parametrize("flushes", [1, 3, 9])
+def test_qemu_replays_the_log_of_a_writer_that_was_killed(tmp_path: Path, flushes: int) -> None:
+    disk, killed = tmp_path / "disk.vhdx", tmp_path / "killed.vhdx"
+    content: dict[int, bytes] = {}
+    with create_image(FILES.create(disk), size=64 * MIB, randomness=RANDOMNESS) as image:
+        for number in range(flushes):
+            offset = (number * 7 % 31) * 2 * MIB + 4096 * number
+            content[offset] = random.Random(number).randbytes(8192)
+            image.write(content[offset], offset)
+            image.flush()
+        shutil.copyfile(disk, killed)  # as a kill would leave it
+
+    with open_image(FILES.open_read(killed)) as image:
+        assert all(image.read(len(data), offset) == data for offset, data in content.items())
+    qemu_img("check", "-r", "all", "-f", "vhdx", killed)
+    expect_equal(killed, content, 64 * MIB)
 
 
 def test_qemu_may_write_where_we_wrote(tmp_path: Path) -> None:
