@@ -28,7 +28,7 @@ def digest_of(image: Image, advance: Callable[[int], None] = _unwatched) -> str:
     found = hashlib.sha256()
     buffer = memoryview(bytearray(_DIGEST_PIECE))
     end = 0
-    for offset, length in image.data_extents().split(_DIGEST_PIECE):
+    for offset, length in image.stored_extents().split(_DIGEST_PIECE):
         _add_zeros(found.update, offset - end, advance)
         image.read_into(buffer[:length], offset)
         found.update(buffer[:length])
@@ -49,7 +49,7 @@ def export_raw(
 ) -> int:
     """Write the disk as a sparse raw file, durably; return the bytes of data in it.
 
-    `advance` is told the bytes that were read, those of `Image.data_extents` in all.
+    `advance` is told the bytes that were read, those of `Image.stored_extents` in all.
     The file has another name until it is whole, so nobody takes a part for the disk. Raises `DiskError`, `OSError`.
     """
     _refuse_existing(files, target, is_replacing=is_replacing)
@@ -73,7 +73,7 @@ def _copy(image: Image, file: File, advance: Callable[[int], None]) -> int:
     file.truncate(image.size)
     buffer = memoryview(bytearray(_EXPORT_PIECE))
     written = 0
-    for offset, length in image.data_extents().split(_EXPORT_PIECE):
+    for offset, length in image.stored_extents().split(_EXPORT_PIECE):
         view = buffer[:length]
         image.read_into(view, offset)
         if np.frombuffer(view, dtype=np.uint8).any():
@@ -103,7 +103,7 @@ def _check_room(files: Files, image: Image, target: Path) -> None:
     folder = files.status(target.parent)
     if folder is None or not folder.is_directory:
         raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
-    needed = image.data_extents().total() + _SPARE_ROOM
+    needed = image.stored_extents().total() + _SPARE_ROOM
     free = files.free_space(target.parent)
     if free < needed:
         raise DiskError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from replikera.ports.files import Buffer, File, FileStatus
+from replikera.system.direct import DirectWriter
 
 if sys.platform != "win32":
     import fcntl
@@ -27,6 +28,7 @@ class SystemFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
+        self._direct = DirectWriter(descriptor)
 
     @property
     def path(self) -> Path:
@@ -61,11 +63,15 @@ class SystemFile:
 
     def write(self, data: Buffer, offset: int) -> None:
         """Write all of `data`."""
-        done = os.pwrite(self._descriptor, data, offset)
-        if done == len(data):
+        size = len(data)
+        if self._direct.takes(size, offset):
+            done = self._direct.write(data, offset)
+        else:
+            done = os.pwrite(self._descriptor, data, offset)
+        if done == size:
             return
         view = memoryview(data)
-        while done < len(view):
+        while done < size:
             done += os.pwrite(self._descriptor, view[done:], offset + done)
 
     def write_many(self, parts: Sequence[Buffer], offset: int) -> None:
@@ -112,6 +118,7 @@ class SystemFile:
 
     def close(self) -> None:
         """Close; idempotent."""
+        self._direct.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -6,6 +6,7 @@ import sys
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 _MIB = 1 << 20
 
 
@@ -24,5 +25,7 @@ def keep_large_buffers() -> bool:
         (_M_MMAP_THRESHOLD, 64 * _MIB),
         (_M_TRIM_THRESHOLD, 256 * _MIB),
         (_M_TOP_PAD, 64 * _MIB),
+        # One heap for all threads: each of several gives its memory back whenever it is empty, and faults it in again.
+        (_M_ARENA_MAX, 1),
     )
     return all(mallopt(name, value) == 1 for name, value in settings)

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from replikera.blocks.extents import Extents
 from replikera.vhdx import layout
 from replikera.vhdx.bat import ABSENT, BlockAllocationTable
 from replikera.vhdx.bitmaps import SectorBitmaps
@@ -89,6 +90,16 @@ class BlockMap:
         if pending is not None:
             yield Extent(pending[0], pending[1], _KINDS[pending[2]])
 
+    def stored(self, ranges: Extents) -> Extents:
+        """Return the ranges of the disk that `ranges` of the file hold, of all blocks that have a place."""
+        size, count = self._metadata.block_size, self._metadata.block_count
+        found = [
+            _held_by(ranges, first, self._table.entries(first, min(_PIECE, count - first)), size)
+            for first in range(0, count, _PIECE)
+        ]
+        starts, ends = (np.concatenate(part) for part in zip(*found, strict=True))
+        return Extents.from_arrays(starts, ends).clip(self._metadata.disk_size)
+
     def _kinds(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
         size, end = self._metadata.block_size, offset + length
         while offset < end:
@@ -151,6 +162,23 @@ class BlockMap:
         sources[states == PayloadState.PARTIALLY_PRESENT] = _PARTIAL
         sources[states == PayloadState.NOT_PRESENT] = self._nothing
         return sources
+
+
+def _held_by(
+    ranges: Extents, first: int, entries: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return starts and ends, in the disk, of what `ranges` of the file hold of blocks from `first` on."""
+    is_placed = (entries & layout.BAT_STATE_MASK) >= PayloadState.FULLY_PRESENT
+    places = entries[is_placed] & layout.BAT_OFFSET_MASK
+    shifts = (np.flatnonzero(is_placed) + first) * size - places
+    begin = np.searchsorted(ranges.ends, places, side="right")
+    counts = np.searchsorted(ranges.starts, places + size, side="left") - begin
+    block = np.repeat(np.arange(places.size), counts)
+    within = np.arange(block.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    held = np.repeat(begin, counts) + within
+    starts = np.maximum(places[block], ranges.starts[held]) + shifts[block]
+    ends = np.minimum(places[block] + size, ranges.ends[held]) + shifts[block]
+    return starts, ends
 
 
 def _cuts(sources: NDArray[np.int64], size: int) -> list[int]:

@@ -159,14 +159,21 @@ class Image:
 
     def data_extents(self) -> Extents:
         """Return the ranges that have blocks in this file or its parents; all others read as zeros."""
-        found: dict[ExtentKind, list[tuple[int, int]]] = {kind: [] for kind in ExtentKind}
-        for extent in self.extents():
-            found[extent.kind].append((extent.offset, extent.length))
-        data = Extents.of(found[ExtentKind.DATA])
+        data, above = self._data_and_parent()
         if self.parent is None:
             return data
-        above = self.parent.data_extents().intersect(Extents.of(found[ExtentKind.PARENT]))
-        return data.union(above)
+        return data.union(self.parent.data_extents().intersect(above))
+
+    def stored_extents(self) -> Extents:
+        """Return `data_extents` without the holes that the files of the chain have on their volumes.
+
+        It asks the volume for every hole: worth it before everything is read.
+        """
+        data, above = self._data_and_parent()
+        stored = data.intersect(self._blocks.stored(Extents.of(self._file.data_ranges())))
+        if self.parent is None:
+            return stored
+        return stored.union(self.parent.stored_extents().intersect(above))
 
     def write(self, data: Buffer, offset: int) -> None:
         """Write whole sectors. Zeros into a range without blocks take no space."""
@@ -253,6 +260,12 @@ class Image:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _data_and_parent(self) -> tuple[Extents, Extents]:
+        found: dict[ExtentKind, list[tuple[int, int]]] = {kind: [] for kind in ExtentKind}
+        for extent in self.extents():
+            found[extent.kind].append((extent.offset, extent.length))
+        return Extents.of(found[ExtentKind.DATA]), Extents.of(found[ExtentKind.PARENT])
 
     def _runs(self, offset: int, length: int) -> Runs:
         return list(self._blocks.runs(offset, length))

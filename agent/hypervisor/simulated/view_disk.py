@@ -21,7 +21,7 @@ class SimulatedViewDisk:
 
     def data_extents(self) -> Extents:
         """Return what may hold something other than zeros."""
-        return self._image.data_extents()
+        return self._image.stored_extents()
 
     def read(self, length: int, offset: int) -> bytes:
         """Return exactly `length` bytes. Raises `HypervisorError`."""

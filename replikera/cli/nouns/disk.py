@@ -106,7 +106,7 @@ def export(
     with disk_errors(target), open_path(files, file) as image:
         if force and files.status(target) is not None:
             _refuse_own_chain(files, file, target)
-        disk_size, data = image.size, image.data_extents().total()
+        disk_size, data = image.size, image.stored_extents().total()
         with disk_progress(file.name, data, _clock(context)) as advance:
             written = export_raw(
                 files,

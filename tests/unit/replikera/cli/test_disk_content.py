@@ -81,7 +81,7 @@ def test_progress_adds_up_to_the_whole_disk(tmp_path: Path) -> None:
             advance=exported.append,
         )
         assert sum(digested) == image.size
-        assert sum(exported) == image.data_extents().total()
+        assert sum(exported) == image.stored_extents().total()
 
 
 def test_the_digest_is_that_of_the_flat_disk(image: Image) -> None:

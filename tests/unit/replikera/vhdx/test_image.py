@@ -1,5 +1,6 @@
 import errno
 import threading
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from replikera.blocks.extents import Extents
 from replikera.ports.randomness import Randomness
+from replikera.system.files import SystemFiles
 from replikera.vhdx import Image, VhdxError, create_image, open_image
 from tests.unit.replikera.vhdx import foreign_file
 from tests.unit.replikera.vhdx.conftest import SeededRandomness
@@ -325,3 +327,35 @@ def test_any_sequence_of_changes_reads_like_a_flat_disk(
     assert final.read(SIZE, 0) == model
     for start, length in Extents.whole(SIZE).subtract(final.data_extents()):
         assert not any(model[start : start + length])
+
+
+def test_holes_of_the_file_are_not_stored(tmp_path: Path) -> None:
+    with create_image(
+        SystemFiles().create(tmp_path / "disk.vhdx"), size=16 * MIB, randomness=SeededRandomness(1)
+    ) as image:
+        image.write(b"a" * 4096, 3 * MIB)
+        image.write(b"b" * MIB, 9 * MIB)
+        image.write(b"c" * 512, 16 * MIB - 512)
+        image.flush()
+        stored = image.stored_extents()
+        for start, length in Extents.whole(16 * MIB).subtract(stored):
+            assert not any(image.read(length, start))
+        assert image.data_extents().total() == 6 * MIB
+        if stored == image.data_extents():
+            pytest.skip("this volume has no holes")
+        written = Extents.of([(3 * MIB, 4096), (9 * MIB, MIB), (16 * MIB - 512, 512)])
+        assert written.subtract(stored) == Extents.empty()
+        assert stored.total() < 2 * MIB
+
+
+def test_where_the_volume_tells_no_holes_all_blocks_are_stored() -> None:
+    file = MemoryFile()
+    image = create_image(file, size=8 * MIB, block_size=MIB, randomness=SeededRandomness(1))
+    for block in (6, 1, 2):
+        image.write(b"x" * 512, block * MIB + 1024)
+    image.flush()
+    assert (
+        image.stored_extents()
+        == image.data_extents()
+        == Extents.of([(MIB, 2 * MIB), (6 * MIB, MIB)])
+    )
