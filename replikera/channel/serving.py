@@ -18,6 +18,9 @@ from replikera.denials import Denials
 from replikera.identity import Caller, Role
 from replikera.ports.streams import MessageStream, StreamClosedError
 
+SETTLE_SECONDS = 5.0
+"""A call cannot be ended while a message is being written to it."""
+
 _GONE = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
 
 
@@ -27,16 +30,24 @@ class _ServedStream:
     def __init__(self, context: RpcContext, peer: str) -> None:
         self._context = context
         self._peer = peer
+        self._writing: asyncio.Future[None] | None = None
 
     @property
     def peer(self) -> str:
         return self._peer
 
     async def send(self, message: bytes) -> None:
+        # Shielded: gRPC's own write goes on when its caller is cancelled, and whoever ends the call must know of it.
+        self._writing = asyncio.ensure_future(self._context.write(message))
         try:
-            await self._context.write(message)
+            await asyncio.shield(self._writing)
         except _GONE as error:
             raise StreamClosedError(f"host {self._peer} went away: {error}") from error
+
+    async def settle(self) -> None:
+        """Return when no write is under way, or after `SETTLE_SECONDS`: a peer that does not read may hold one up."""
+        if self._writing is not None:
+            await asyncio.wait((self._writing,), timeout=SETTLE_SECONDS)
 
     async def receive(self) -> bytes:
         try:
@@ -63,13 +74,16 @@ def replication_service(
         except ChannelRefusedError as error:
             await context.abort(error.status, error.details)
         loop = asyncio.get_running_loop()
-        serving = loop.create_task(_converse(serve, _ServedStream(context, caller.name)))
+        stream = _ServedStream(context, caller.name)
+        serving = loop.create_task(_converse(serve, stream))
         watching = loop.create_task(until_distrusted(caller, denials))
         try:
             await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
             await (serving if serving.done() else watching)
         except ChannelRefusedError as error:
             # First the call: gRPC would go on with it, and ending what serves it may have to wait for a disk.
+            serving.cancel()
+            await stream.settle()
             await context.abort(error.status, error.details)
         finally:
             await _ended(serving, watching)

@@ -159,8 +159,9 @@ async def connected(
 
 def drop(writer: asyncio.StreamWriter) -> None:
     """End a connection without a farewell."""
+    if not writer.transport.is_closing():
+        writer.transport.abort()
     writer.close()
-    writer.transport.abort()
 
 
 def foreign(own: Authority, stranger: Authority, role: Role, name: str) -> Credentials:
