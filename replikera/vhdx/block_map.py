@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,8 @@ class Extent:
     kind: ExtentKind
 
 
+_Ranges: TypeAlias = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+
 _KINDS = tuple(ExtentKind)
 _DATA, _ZERO, _UNMAPPED, _PARENT = range(4)
 
@@ -63,15 +66,17 @@ class BlockMap:
         first, within = divmod(offset, size)
         count = (within + length - 1) // size + 1
         if count == 1:  # by far the most frequent, and arrays cost 10 us
-            sources, cuts = [self._source(self._table.entry(first))], [0, 1]
+            entries, cuts = [self._table.entry(first)], [0, 1]
+            sources = [self._source(entries[0])]
         else:
-            found = self._sources(self._table.entries(first, count))
+            array = self._table.entries(first, count)
+            found = self._sources(array)
             cuts = _cuts(found, size)
-            sources = found.tolist()
+            sources, entries = found.tolist(), array.tolist()
         for start, end in pairwise(cuts):
             step = min((end - start) * size - within, length)
             if sources[start] == _PARTIAL:
-                yield from self._partial_runs(first + start, within, step)
+                yield from self._partial_runs(first + start, entries[start], within, step)
             else:
                 source = sources[start]
                 yield (source if source < 0 else source + within), step
@@ -90,6 +95,31 @@ class BlockMap:
         if pending is not None:
             yield Extent(pending[0], pending[1], _KINDS[pending[2]])
 
+    def data_and_parent(self) -> tuple[Extents, Extents]:
+        """Return what is in this file, and what is in the parent, without reading data."""
+        size, count = self._metadata.block_size, self._metadata.block_count
+        found: tuple[_Ranges, _Ranges] = ([], [])
+        for first in range(0, count, _PIECE):
+            entries = self._table.entries(first, min(_PIECE, count - first))
+            states = entries & layout.BAT_STATE_MASK
+            blocks = np.arange(first, first + len(entries), dtype=np.int64) * size
+            kinds = (states == PayloadState.FULLY_PRESENT, states == PayloadState.NOT_PRESENT)
+            for ranges, is_kind in zip(found, kinds, strict=True):
+                ranges.append((blocks[is_kind], blocks[is_kind] + size))
+            for index in np.flatnonzero(states == PayloadState.PARTIALLY_PRESENT).tolist():
+                self._add_partial(found, first + index)
+        data, above = (_union(ranges).clip(self._metadata.disk_size) for ranges in found)
+        return data, above if self._metadata.has_parent else Extents.empty()
+
+    def _add_partial(self, found: "tuple[_Ranges, _Ranges]", block: int) -> None:
+        sector = self._metadata.logical_sector_size
+        bits = self._bitmaps.bits(block, 0, self._metadata.block_size // sector)
+        cuts = np.concatenate(([0], np.flatnonzero(np.diff(bits)) + 1, [len(bits)]))
+        edges = block * self._metadata.block_size + cuts.astype(np.int64) * sector
+        is_here = bits[cuts[:-1]]
+        found[0].append((edges[:-1][is_here], edges[1:][is_here]))
+        found[1].append((edges[:-1][~is_here], edges[1:][~is_here]))
+
     def stored(self, ranges: Extents) -> Extents:
         """Return the ranges of the disk that `ranges` of the file hold, of all blocks that have a place."""
         size, count = self._metadata.block_size, self._metadata.block_count
@@ -97,15 +127,15 @@ class BlockMap:
             _held_by(ranges, first, self._table.entries(first, min(_PIECE, count - first)), size)
             for first in range(0, count, _PIECE)
         ]
-        starts, ends = (np.concatenate(part) for part in zip(*found, strict=True))
-        return Extents.from_arrays(starts, ends).clip(self._metadata.disk_size)
+        return _union(found).clip(self._metadata.disk_size)
 
     def _kinds(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
         size, end = self._metadata.block_size, offset + length
         while offset < end:
             first = offset // size
             count = min(_PIECE, (end - 1) // size - first + 1)
-            states = self._table.entries(first, count) & layout.BAT_STATE_MASK
+            entries = self._table.entries(first, count)
+            states = entries & layout.BAT_STATE_MASK
             cuts = np.flatnonzero(
                 (np.diff(states) != 0) | (states[1:] == PayloadState.PARTIALLY_PRESENT)
             )
@@ -113,22 +143,26 @@ class BlockMap:
                 state = int(states[start])
                 step = min((first + stop) * size, end) - offset
                 if state == PayloadState.PARTIALLY_PRESENT:
-                    yield from self._partial_kinds(first + start, offset, step)
+                    entry = int(entries[start])
+                    yield from self._partial_kinds(first + start, entry, offset, step)
                 else:
                     yield offset, step, self._kind(state)
                 offset += step
 
     def _partial_kinds(
-        self, block: int, offset: int, length: int
+        self, block: int, entry: int, offset: int, length: int
     ) -> Iterator[tuple[int, int, int]]:
         within = offset - block * self._metadata.block_size
-        for source, step in self._partial_runs(block, within, length):
+        for source, step in self._partial_runs(block, entry, within, length):
             yield offset, step, _PARENT if source == FROM_PARENT else _DATA
             offset += step
 
-    def _partial_runs(self, block: int, within: int, length: int) -> Iterator[tuple[int, int]]:
+    def _partial_runs(
+        self, block: int, entry: int, within: int, length: int
+    ) -> Iterator[tuple[int, int]]:
+        """`entry` is the one that said that the block is partial: by now it may have another."""
         sector = self._metadata.logical_sector_size
-        place = self._table.entry(block) & layout.BAT_OFFSET_MASK
+        place = entry & layout.BAT_OFFSET_MASK
         first, last = within // sector, (within + length - 1) // sector
         bits = self._bitmaps.bits(block, first, last - first + 1)
         cuts = np.flatnonzero(np.diff(bits)) + 1
@@ -162,6 +196,11 @@ class BlockMap:
         sources[states == PayloadState.PARTIALLY_PRESENT] = _PARTIAL
         sources[states == PayloadState.NOT_PRESENT] = self._nothing
         return sources
+
+
+def _union(ranges: _Ranges) -> Extents:
+    starts, ends = (np.concatenate(part) for part in zip(*ranges, strict=True))
+    return Extents.from_arrays(starts, ends)
 
 
 def _held_by(

@@ -1,7 +1,7 @@
 """Make new files, laid out as Windows lays out its own."""
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from uuid import UUID
 
 from replikera.ports.files import File
@@ -16,7 +16,7 @@ from replikera.vhdx.log_writer import LogWriter
 from replikera.vhdx.metadata import Metadata
 from replikera.vhdx.placing import place_blocks
 from replikera.vhdx.regions import Region, RegionTable
-from replikera.vhdx.relinking import relative_path
+from replikera.vhdx.relinking import absolute_path, can_be_told, relative_path
 
 DEFAULT_BLOCK_SIZE = 2 * layout.MIB
 _CREATOR = "Replikera"
@@ -77,11 +77,23 @@ def create_child(file: File, parent: Image, *, parent_path: Path, randomness: Ra
     """Write an empty differencing disk over `parent`, which it owns from now on; else as `create_image`.
 
     `parent` is open for reading, at `parent_path`; the child is bound to its content as it is (DataWriteGuid). Whoever
-    writes the parent after this makes the child unreadable.
+    opens the parent after this and writes it makes the child unreadable. Refused where the parent's log is not empty.
     """
+    if parent.needs_its_log:
+        raise VhdxError(
+            parent.path,
+            "its log is not empty: it is being written, or its writer was killed",
+            "Close it first; a disk whose writer was killed is put in order by opening it for writing once.",
+        )
     paths = [("relative_path", relative_path(file.path, parent_path))]
-    if parent_path.is_absolute():
-        paths.append(("absolute_win32_path", str(parent_path)))
+    if isinstance(parent_path, PureWindowsPath) and parent_path.is_absolute():
+        paths.append(("absolute_win32_path", absolute_path(parent_path)))
+    if not all(can_be_told(text) for _, text in paths):
+        raise VhdxError(
+            file.path,
+            f"the way to its parent {str(parent_path)!r} has names that the format cannot hold",
+            "Give files and folders names in UTF-8.",
+        )
     metadata = Metadata(
         block_size=parent.block_size,
         leaves_blocks_allocated=False,
@@ -90,7 +102,14 @@ def create_child(file: File, parent: Image, *, parent_path: Path, randomness: Ra
         logical_sector_size=parent.logical_sector_size,
         physical_sector_size=parent.physical_sector_size,
         parent=ParentLocator((parent.data_write_id,), tuple(paths)),
+        carried=parent.carried_items(),
     )
+    if len(metadata.encode()) > _METADATA_LENGTH:
+        raise VhdxError(
+            parent.path,
+            "it has more metadata for its children than a new file has room for",
+            "Convert it into a new VHDX (Convert-VHD) and use that as the parent.",
+        )
     return _create(file, metadata, randomness, parent=parent)
 
 

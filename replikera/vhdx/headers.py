@@ -81,9 +81,16 @@ class Headers:
         for _ in layout.HEADER_OFFSETS:
             self._write(new)
 
-    def change(self, *, log_id: UUID) -> None:
-        """Name another log, or none, durably: one step, which happens or does not."""
-        self._write(replace(self.current, log_id=log_id))
+    def change(self, *, log_id: UUID | None = None, file_write_id: UUID | None = None) -> None:
+        """Name another log (`NIL`: none) or another opening, durably: one step, which happens or does not."""
+        current = self.current
+        self._write(
+            replace(
+                current,
+                log_id=current.log_id if log_id is None else log_id,
+                file_write_id=current.file_write_id if file_write_id is None else file_write_id,
+            )
+        )
 
     def _write(self, new: Header) -> None:
         """Write the header that does not count with the next sequence number: from now on it counts."""

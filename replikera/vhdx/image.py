@@ -17,13 +17,14 @@ from replikera.blocks.extents import Extents
 from replikera.ports.files import Buffer, File
 from replikera.vhdx.bat import BlockAllocationTable
 from replikera.vhdx.bitmaps import SectorBitmaps
-from replikera.vhdx.block_map import FROM_PARENT, BlockMap, Extent, ExtentKind
+from replikera.vhdx.block_map import FROM_PARENT, BlockMap, Extent
 from replikera.vhdx.errors import DAMAGED, VhdxError
 from replikera.vhdx.growing import Growth
 from replikera.vhdx.log_writer import MAX_PAGES, LogWriter
-from replikera.vhdx.metadata import Metadata
+from replikera.vhdx.metadata import CarriedItem, Metadata, carried_items
 from replikera.vhdx.pages import Pages
 from replikera.vhdx.regions import RegionTable
+from replikera.vhdx.replayed_file import ReplayedFile
 from replikera.vhdx.writing import BlockWriter
 
 Runs: TypeAlias = list[tuple[int, int]]
@@ -84,6 +85,7 @@ class Image:
         self.data_write_id = structures.data_write_id
         """Names the content as it was at the opening: what children are bound to."""
         self.parent = structures.parent
+        self._needs_its_log = isinstance(structures.file, ReplayedFile)
         self._has_begun = False
         self._has_unflushed = False
         self._has_failed = False
@@ -93,6 +95,14 @@ class Image:
     def path(self) -> Path:
         """Return the path of the file."""
         return self._file.path
+
+    @property
+    def needs_its_log(self) -> bool:
+        """Tell whether it was opened for reading with a log that is not empty.
+
+        It is being written, or its writer was killed.
+        """
+        return self._needs_its_log
 
     @property
     def size(self) -> int:
@@ -130,16 +140,27 @@ class Image:
     def read(self, length: int, offset: int) -> bytes:
         """Return exactly `length` bytes of the disk."""
         self._check_range(offset, length)
-        parts: list[bytes] = []
-        for source, step in self._runs(offset, length):
-            parts.append(self._read(source, step, offset))
-            offset += step
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        while True:
+            reuses = self._writer.reuses
+            parts: list[bytes] = []
+            at = offset
+            for source, step in self._runs(offset, length):
+                parts.append(self._read(source, step, at))
+                at += step
+            if reuses == self._writer.reuses:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill `buffer` from `offset` on."""
         view = buffer.cast("B")
         self._check_range(offset, len(view))
+        while True:
+            reuses = self._writer.reuses
+            self._fill(view, offset)
+            if reuses == self._writer.reuses:
+                return  # else a place may have become that of another block on the way to it
+
+    def _fill(self, view: memoryview, offset: int) -> None:
         for source, step in self._runs(offset, len(view)):
             part, view = view[:step], view[step:]
             if source >= 0:
@@ -151,6 +172,10 @@ class Image:
                 np.frombuffer(part, dtype=np.uint8).fill(0)
             offset += step
 
+    def carried_items(self) -> tuple[CarriedItem, ...]:
+        """Return the metadata that a child takes over from this disk, beside what this code knows (2.6.1.2)."""
+        return carried_items(self._file, self._regions.metadata)
+
     def extents(self, offset: int = 0, length: int | None = None) -> Iterator[Extent]:
         """Yield what the file itself says of a range, without reading data; without a length to the disk's end."""
         length = self.size - offset if length is None else length
@@ -159,7 +184,7 @@ class Image:
 
     def data_extents(self) -> Extents:
         """Return the ranges that have blocks in this file or its parents; all others read as zeros."""
-        data, above = self._data_and_parent()
+        data, above = self._blocks.data_and_parent()
         if self.parent is None:
             return data
         return data.union(self.parent.data_extents().intersect(above))
@@ -169,7 +194,7 @@ class Image:
 
         It asks the volume for every hole: worth it before everything is read.
         """
-        data, above = self._data_and_parent()
+        data, above = self._blocks.data_and_parent()
         stored = data.intersect(self._blocks.stored(Extents.of(self._file.data_ranges())))
         if self.parent is None:
             return stored
@@ -197,7 +222,10 @@ class Image:
         self._change(offset, length, self._writer.unmap)
 
     def grow(self, size: int) -> None:
-        """Make the disk larger, durably; what is new reads as zeros. Nobody reads meanwhile."""
+        """Make the disk larger, durably. Nobody reads meanwhile.
+
+        What is new reads as zeros, in a child as what its parent has there.
+        """
         problem = replace(self._metadata, disk_size=size).problem()
         if problem or size < self.size:
             problem = problem or f"the disk cannot shrink from {self.size} to {size} bytes"
@@ -205,8 +233,13 @@ class Image:
         writing = self._begin()
         self.settle()
         growth = Growth(self._file, self._regions, self._metadata, size=size, end=self._writer.end)
+        try:
+            growth.prepare(self._table)
+        except OSError:
+            # Nothing refers to it yet; and a new block takes what is behind the end to be zeros.
+            self._file.truncate(self._writer.end)
+            raise
         self._has_failed = True
-        growth.prepare(self._table)
         writing.log.commit(growth.pages(), growth.end)
         self._file.sync()
         writing.log.close()
@@ -260,12 +293,6 @@ class Image:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def _data_and_parent(self) -> tuple[Extents, Extents]:
-        found: dict[ExtentKind, list[tuple[int, int]]] = {kind: [] for kind in ExtentKind}
-        for extent in self.extents():
-            found[extent.kind].append((extent.offset, extent.length))
-        return Extents.of(found[ExtentKind.DATA]), Extents.of(found[ExtentKind.PARENT])
 
     def _runs(self, offset: int, length: int) -> Runs:
         return list(self._blocks.runs(offset, length))

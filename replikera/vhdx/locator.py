@@ -66,12 +66,16 @@ def locator_values(item: bytes) -> dict[str, str]:
     """
     _, _, count = layout.PARENT_LOCATOR_HEADER.unpack_from(item)
     values: dict[str, str] = {}
+    left = len(item)
     for index in range(count):
         at = layout.PARENT_LOCATOR_HEADER.size + index * layout.PARENT_LOCATOR_ENTRY.size
         places = layout.PARENT_LOCATOR_ENTRY.unpack_from(item, at)
         key = _text(item, places[0], places[2])
         if key in values:
             raise ValueError(f"it names {key} twice")
+        left -= places[2] + places[3]
+        if left < 0:
+            raise ValueError("its texts lie over each other")
         values[key] = _text(item, places[1], places[3])
     return values
 

@@ -84,9 +84,15 @@ class LogWriter:
         self._position = (self._position + len(data)) % header.log_length
 
 
-def replay_into(file: File, headers: Headers) -> None:
-    """Write the changes of the file's log into the file, durably, and say that the log is empty. Raises `VhdxError`."""
+def replay_into(file: File, headers: Headers, randomness: Randomness) -> None:
+    """Write the changes of the file's log into the file, durably, and say that the log is empty.
+
+    Raises `VhdxError`, and then has changed nothing.
+    """
     log = Log(file, headers.current)
+    for _ in log.changes():
+        pass  # all of them are checked before the first is made
+    headers.change(file_write_id=UUID(randomness.uuid()))  # 2.2.2: a replay changes the file, too
     if log.file_size > file.size():
         file.truncate(log.file_size)
     for change in log.changes():

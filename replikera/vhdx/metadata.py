@@ -1,5 +1,6 @@
 """The metadata region (MS-VHDX 2.6): what kind of disk the file holds."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 from uuid import UUID
@@ -12,13 +13,28 @@ from replikera.vhdx.locator import ParentLocator, decode_locator
 from replikera.vhdx.regions import Region
 
 _ITEM_ALIGNMENT = 8
+_LONGEST_CARRIED = 512 * layout.KIB
+"""Of all items that a child takes over: new files have 1 MiB for metadata."""
+
 _LONGEST_MOVED = 64 * layout.KIB
 """Of a parent locator that is written anew: a commit of the log takes it whole, and paths are far shorter."""
 
 
 @dataclass(frozen=True, slots=True)
+class CarriedItem:
+    """An item that nobody here knows and that belongs to the disk: children have it too (2.6.1.2)."""
+
+    item_id: UUID
+    content: bytes
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
 class Metadata:
-    """The known items of a file. `parent` is None for one that stands alone."""
+    """The known items of a file. `parent` is None for one that stands alone.
+
+    `carried` are unknown ones for a new file; of a file that was read they are left where they are.
+    """
 
     block_size: int
     leaves_blocks_allocated: bool
@@ -27,6 +43,7 @@ class Metadata:
     logical_sector_size: int
     physical_sector_size: int
     parent: ParentLocator | None = None
+    carried: "tuple[CarriedItem, ...]" = ()
 
     @property
     def has_parent(self) -> bool:
@@ -63,7 +80,7 @@ class Metadata:
         flags |= layout.HAS_PARENT if self.parent is not None else 0
         size, sector = layout.UINT64_ITEM, layout.UINT32_ITEM
         disk = MetadataFlags.IS_REQUIRED | MetadataFlags.IS_VIRTUAL_DISK
-        items = [
+        items: list[tuple[UUID, bytes, int]] = [
             (
                 layout.FILE_PARAMETERS,
                 layout.FILE_PARAMETERS_ITEM.pack(self.block_size, flags),
@@ -76,6 +93,7 @@ class Metadata:
         ]
         if self.parent is not None:
             items.append((layout.PARENT_LOCATOR, self.parent.encode(), MetadataFlags.IS_REQUIRED))
+        items += [(item.item_id, item.content, item.flags) for item in self.carried]
         table = layout.METADATA_TABLE_HEADER.pack(layout.METADATA_SIGNATURE, 0, len(items))
         content = b""
         for item_id, value, item_flags in items:
@@ -103,7 +121,9 @@ def read_metadata(file: File, region: Region) -> Metadata:
     block_size, flags = values[layout.FILE_PARAMETERS]
     metadata = Metadata(
         block_size=block_size,
-        leaves_blocks_allocated=bool(flags & layout.LEAVE_BLOCKS_ALLOCATED),
+        # Ignored in a child (2.6.2.1).
+        leaves_blocks_allocated=flags & (layout.LEAVE_BLOCKS_ALLOCATED | layout.HAS_PARENT)
+        == layout.LEAVE_BLOCKS_ALLOCATED,
         disk_size=values[layout.VIRTUAL_DISK_SIZE][0],
         disk_id=UUID(bytes_le=values[layout.VIRTUAL_DISK_ID][0]),
         logical_sector_size=values[layout.LOGICAL_SECTOR_SIZE][0],
@@ -163,16 +183,42 @@ def moved_locator(item: MetadataItem, region: Region, length: int) -> tuple[int,
     return place, entry
 
 
-def _find_item(file: File, region: Region, item_id: UUID) -> MetadataItem | None:
+def carried_items(file: File, region: Region) -> tuple[CarriedItem, ...]:
+    """Return the items that a child of this file takes over; the metadata were read before.
+
+    Raises `VhdxError` where they are not inside the region, or more than a new file has room for.
+    """
+    found: list[CarriedItem] = []
+    left = _LONGEST_CARRIED
+    for item_id, offset, length, flags in _table(file, region):
+        is_known = not flags & MetadataFlags.IS_USER and item_id in (*_KNOWN, layout.PARENT_LOCATOR)
+        if is_known or not flags & MetadataFlags.IS_VIRTUAL_DISK:
+            continue
+        left -= length
+        if left < 0 or offset + length > region.length:
+            problem = f"its metadata item {item_id}, {length} bytes at {offset}, cannot be copied"
+            raise VhdxError(file.path, problem, UNSUPPORTED)
+        found.append(CarriedItem(item_id, file.read(length, region.offset + offset), flags))
+    return tuple(found)
+
+
+def _table(file: File, region: Region) -> Iterator[tuple[UUID, int, int, int]]:
+    """Yield id, offset in the region, length and flags of every item."""
     table = file.read(layout.METADATA_TABLE_SIZE, region.offset)
-    taken: list[tuple[int, int]] = []
-    found: tuple[int, int, int, int] | None = None
     for index in range(layout.METADATA_TABLE_HEADER.unpack_from(table)[2]):
         position = layout.METADATA_TABLE_HEADER.size + index * layout.METADATA_TABLE_ENTRY.size
         raw, offset, length, flags, _ = layout.METADATA_TABLE_ENTRY.unpack_from(table, position)
-        taken.append((int(offset), int(length)))
-        if raw == item_id.bytes_le and not flags & MetadataFlags.IS_USER:
-            found = (position, int(offset), int(length), int(flags))
+        yield UUID(bytes_le=raw), offset, length, flags
+
+
+def _find_item(file: File, region: Region, item_id: UUID) -> MetadataItem | None:
+    taken: list[tuple[int, int]] = []
+    found: tuple[int, int, int, int] | None = None
+    for index, (each, offset, length, flags) in enumerate(_table(file, region)):
+        taken.append((offset, length))
+        if each == item_id and not flags & MetadataFlags.IS_USER:
+            position = layout.METADATA_TABLE_HEADER.size + index * layout.METADATA_TABLE_ENTRY.size
+            found = (position, offset, length, flags)
     if found is None:
         return None
     position, offset, length, flags = found

@@ -45,8 +45,8 @@ def open_image(
     _check_file_type(file)
     headers = Headers.read(file)
     if headers.current.log_id != layout.NIL:
-        if writable:
-            replay_into(file, headers)
+        if randomness is not None and writable:
+            replay_into(file, headers, randomness)
         else:
             file = ReplayedFile(file, Log(file, headers.current))
     structures = _read_structures(file, headers.current)

@@ -2,7 +2,7 @@
 
 import os.path
 from collections.abc import Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 
 from replikera.ports.files import File
 from replikera.vhdx.locator import encode_values, locator_values
@@ -19,6 +19,22 @@ def relative_path(child: Path, parent: Path) -> str:
     return relative if relative.startswith("..") else f".\\{relative}"
 
 
+def absolute_path(parent: PurePath) -> str:
+    """Return a path in the form of this system, on Windows with the prefix that the format demands."""
+    text = str(parent) if isinstance(parent, PureWindowsPath) else os.path.normpath(parent)
+    is_bare = isinstance(parent, PureWindowsPath) and not text.startswith("\\\\?\\")
+    return f"\\\\?\\{text}" if is_bare else text
+
+
+def can_be_told(text: str) -> bool:
+    """Tell whether the format can hold a path: names of other encodings than UTF-8 it cannot."""
+    try:
+        text.encode("utf-16-le")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def renewed_paths(values: Mapping[str, str], child: Path, parent: Path) -> dict[str, str]:
     """Return a locator's values with every stale path among them made that of `parent`.
 
@@ -32,8 +48,8 @@ def renewed_paths(values: Mapping[str, str], child: Path, parent: Path) -> dict[
             renewed[_RELATIVE] = relative_path(child, parent)
     absolute = Path(values.get(_ABSOLUTE, ""))
     if absolute.is_absolute() and parent.is_absolute() and not _is_same(absolute, parent):
-        renewed[_ABSOLUTE] = str(parent)
-    return renewed
+        renewed[_ABSOLUTE] = absolute_path(parent)
+    return {key: text if can_be_told(text) else values[key] for key, text in renewed.items()}
 
 
 def relinked_pages(file: File, metadata: Region, parent: Path) -> list[tuple[int, bytes]]:

@@ -84,6 +84,9 @@ class _Claims:
         self._file = file
         self._metadata = metadata
         self._size = file.size()
+        if self._size > layout.MAX_FILE_SIZE:
+            problem = f"it has {self._size} bytes, more than any disk of the format needs"
+            raise VhdxError(file.path, problem, DAMAGED)
         self._starts = np.zeros(-(-self._size // layout.MIB) + 1, dtype=np.uint8)
         self._chunks_in_need: set[int] = set()
         self._chunks_with_bitmap: set[int] = set()

@@ -78,6 +78,8 @@ class BlockWriter:
         self._table = table
         self._bitmaps = bitmaps
         self.end = end
+        self.reuses = 0
+        """How often a place that was given back was given to another block."""
         self._free: list[int] = []
         self._released: list[int] = []
 
@@ -180,9 +182,9 @@ class BlockWriter:
 
     def _allocate(self, plan: _Plan) -> int:
         if self._free:
-            return (
-                self._free.pop()
-            )  # zeroed when it was freed; lost until the next opening if this change fails
+            self.reuses += 1  # before anything is written there: a reader may be on its way to it
+            # Zeroed when it was freed; lost until the next opening if this change fails.
+            return self._free.pop()
         place = plan.end
         plan.end += self._metadata.block_size
         return place

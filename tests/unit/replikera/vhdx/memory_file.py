@@ -48,6 +48,7 @@ class MemoryFile:
         self.durable = bytes(content)
         self.pending: list[Operation] = []
         self.before_sync: Callable[[], None] = lambda: None
+        self.before_read: Callable[[int], None] = lambda _offset: None
         self.room: int | None = None
         self.sync_count = 0
         self.is_closed = False
@@ -61,6 +62,7 @@ class MemoryFile:
         return len(self.content)
 
     def read(self, length: int, offset: int) -> bytes:
+        self.before_read(offset)
         return bytes(self.content[offset : offset + length])
 
     def read_into(self, buffer: memoryview, offset: int) -> int:

@@ -1,4 +1,5 @@
 import struct
+import uuid
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,49 @@ from replikera.vhdx import (
     open_path,
 )
 from replikera.vhdx.headers import decode_header
+from replikera.vhdx.metadata import carried_items
+from replikera.vhdx.regions import read_region_table
 from tests.support import vhdx_reader
 from tests.unit.replikera.vhdx import foreign_file
-from tests.unit.replikera.vhdx.foreign_file import MIB
+from tests.unit.replikera.vhdx.conftest import SeededRandomness
+from tests.unit.replikera.vhdx.foreign_file import MIB, items
 from tests.unit.replikera.vhdx.memory_file import MemoryFile
+
+
+def test_a_child_takes_over_what_belongs_to_the_disk() -> None:
+    """MS-VHDX 2.6.1.2: a fork has all items with IsVirtualDisk."""
+    mine, users, files = (uuid.UUID(int=number) for number in (21, 22, 23))
+    content = [*items(), (mine, b"disk", 2), (users, b"users", 3), (files, b"the file", 0)]
+    parent = open_image(MemoryFile(foreign_file.build(content=content), "parent.vhdx"))
+    assert {item.item_id for item in parent.carried_items()} == {mine, users}
+
+    file = MemoryFile(name="child.vhdx")
+    create_child(
+        file, parent, parent_path=Path("/volume/parent.vhdx"), randomness=SeededRandomness(1)
+    )
+    kept = carried_items(file, read_region_table(file).metadata)
+    assert {(item.item_id, item.content, item.flags) for item in kept} == {
+        (mine, b"disk", 2),
+        (users, b"users", 3),
+    }
+
+
+def test_a_child_over_a_disk_that_is_being_written_is_refused() -> None:
+    file = MemoryFile(name="parent.vhdx")
+    writer = create_image(file, size=4 * MIB, randomness=SeededRandomness(1))
+    writer.write(b"1" * 512, 0)
+    writer.flush()
+    parent = open_image(MemoryFile(file.durable, "parent.vhdx"))
+    with pytest.raises(VhdxError, match=r"parent\.vhdx: its log is not empty"):
+        create_child(
+            MemoryFile(name="child.vhdx"),
+            parent,
+            parent_path=Path("/volume/parent.vhdx"),
+            randomness=SeededRandomness(2),
+        )
+    writer.settle()
+    settled = open_image(MemoryFile(file.durable, "parent.vhdx"))
+    assert not settled.needs_its_log
 
 
 def test_a_new_disk_is_dynamic_empty_and_durable(randomness: Randomness) -> None:

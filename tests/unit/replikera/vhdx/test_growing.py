@@ -135,6 +135,34 @@ def test_stale_entries_behind_a_childs_end_do_not_come_to_life() -> None:
     assert found.read(4 * MIB, 0) == before + b"\3" * MIB + b"\4" * MIB
 
 
+def test_a_full_volume_leaves_a_disk_that_can_be_written(randomness: Randomness) -> None:
+    """Its table would have to move: what was copied must not show up in the next block."""
+    file = MemoryFile()
+    image = create_image(file, size=4 * MIB, block_size=MIB, randomness=randomness)
+    image.write(b"a" * 512, 0)
+    image.settle()
+    end = file.size()
+    file.room = 16
+    with pytest.raises(OSError, match="No space"):
+        image.grow(1 << 40)
+    file.room = None
+    assert (image.size, file.size()) == (4 * MIB, end)
+    image.write(b"b" * 512, 2 * MIB)
+    image.close()
+
+    again = open_image(MemoryFile(file.durable))
+    assert again.read(MIB, 2 * MIB) == (b"b" * 512).ljust(MIB, b"\0")
+
+
+def test_both_region_tables_tell_the_new_place(randomness: Randomness) -> None:
+    file = MemoryFile()
+    create_image(file, size=4 * MIB, block_size=MIB, randomness=randomness).close()
+    with open_image(file, writable=True, randomness=randomness) as image:
+        image.grow(1 << 40)
+    first, second = (file.read(64 << 10, offset) for offset in (192 << 10, 256 << 10))
+    assert first == second
+
+
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("size", [9 * MIB, 140_000 * MIB])
 def test_a_crash_leaves_the_old_size_or_the_new_one(

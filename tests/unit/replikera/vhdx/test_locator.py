@@ -1,5 +1,6 @@
 """The parent locator: what it says, and what it may not."""
 
+import struct
 import uuid
 from pathlib import Path
 
@@ -44,6 +45,20 @@ def test_what_is_encoded_is_decoded(path: str) -> None:
     locator = ParentLocator((ONE,), (("relative_path", path),))
 
     assert decode_locator(CHILD, locator.encode()) == locator
+
+
+def test_texts_over_each_other_are_refused() -> None:
+    """60,000 values of one text would be gigabytes."""
+    count = 1000
+    entries = b"".join(
+        struct.pack("<IIHH", 20 + 12 * count + 4 * number, 20 + 12 * count, 4, 60_000)
+        for number in range(count)
+    )
+    head = foreign_chain.VHDX_LOCATOR.bytes_le + struct.pack("<HH", 0, count)
+    texts = "".join(chr(0x4E00 + number) * 2 for number in range(count)).encode("utf-16-le")
+    item = head + entries + texts.ljust(60_000, b"a")
+    with pytest.raises(VhdxError, match="over each other"):
+        decode_locator(CHILD, item)
 
 
 RIGHT = foreign_chain.locator({"parent_linkage": linkage(ONE)})

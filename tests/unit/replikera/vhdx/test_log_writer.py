@@ -86,6 +86,30 @@ def test_whatever_a_crash_keeps_of_an_entry_the_log_holds_a_whole_one(
         file.sync()
 
 
+def test_a_log_that_is_refused_leaves_the_file_as_it_was() -> None:
+    headers = (foreign_file.header(7), foreign_file.header(8, log_id=foreign_log.LOG_ID))
+    data = foreign_file.build(headers=headers)
+    pages = [foreign_log.Page(TABLE, b"\7" * PAGE), foreign_log.Page(64 << 10, b"\7" * PAGE)]
+    data[MIB : 2 * MIB] = foreign_log.write_log([foreign_log.Entry(5, pages, last=6 * MIB)])
+    file = MemoryFile(data)
+    with pytest.raises(VhdxError):
+        replay_into(file, Headers.read(file), SeededRandomness(1))
+    assert file.content == data
+
+
+def test_a_replay_gives_the_file_a_new_write_id_and_keeps_that_of_its_data() -> None:
+    headers = (foreign_file.header(7), foreign_file.header(8, log_id=foreign_log.LOG_ID))
+    data = foreign_file.build(headers=headers)
+    page = foreign_log.Page(TABLE, b"\7" * PAGE)
+    data[MIB : 2 * MIB] = foreign_log.write_log([foreign_log.Entry(5, [page], last=6 * MIB)])
+    file = MemoryFile(data)
+    before = Headers.read(file).current
+    replay_into(file, Headers.read(file), SeededRandomness(1))
+    after = Headers.read(MemoryFile(file.durable)).current
+    assert after.file_write_id != before.file_write_id
+    assert after.data_write_id == before.data_write_id
+
+
 def test_a_log_is_replayed_into_the_file_once() -> None:
     headers = (foreign_file.header(7), foreign_file.header(8, log_id=foreign_log.LOG_ID))
     data = foreign_file.build(headers=headers)
@@ -93,7 +117,7 @@ def test_a_log_is_replayed_into_the_file_once() -> None:
     zeros = foreign_log.Zeros(2 * MIB + 2 * PAGE, PAGE)
     data[MIB : 2 * MIB] = foreign_log.write_log([foreign_log.Entry(5, [page, zeros], last=6 * MIB)])
     file = MemoryFile(data)
-    replay_into(file, Headers.read(file))
+    replay_into(file, Headers.read(file), SeededRandomness(1))
 
     assert len(file.durable) == 6 * MIB
     assert file.durable[TABLE : TABLE + PAGE] == b"\7" * PAGE

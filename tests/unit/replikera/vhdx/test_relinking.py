@@ -1,20 +1,21 @@
 """A child that is written says afterwards where its parent is; one that is only read stays as it was."""
 
+import struct
 import uuid
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 
 from replikera.system.files import SystemFiles
-from replikera.vhdx import Parents, create_child, create_image, open_image, open_path
+from replikera.vhdx import Parents, VhdxError, create_child, create_image, open_image, open_path
 from replikera.vhdx.locator import locator_values
 from replikera.vhdx.metadata import MetadataItem, locator_item, moved_locator
 from replikera.vhdx.regions import Region, read_region_table
-from replikera.vhdx.relinking import relative_path, renewed_paths
+from replikera.vhdx.relinking import absolute_path, relative_path, renewed_paths
 from tests.support import vhdx_reader
 from tests.unit.replikera.vhdx.conftest import SeededRandomness
 from tests.unit.replikera.vhdx.foreign_chain import SECTOR, Volume, child, child_items, linkage
-from tests.unit.replikera.vhdx.foreign_file import MIB
+from tests.unit.replikera.vhdx.foreign_file import MIB, PARENT_LOCATOR
 from tests.unit.replikera.vhdx.memory_file import MemoryFile
 from tests.unit.replikera.vhdx.test_parents import parent_file
 
@@ -82,6 +83,29 @@ def test_the_first_write_tells_where_the_parent_was_found() -> None:
     assert again.read(3 * SECTOR, 0) == b"\1" * SECTOR + b"c" * SECTOR + b"\1" * SECTOR
 
 
+def test_a_name_that_the_format_cannot_hold_leaves_what_was_told() -> None:
+    values = {"relative_path": r".\gone.vhdx"}
+    odd = Path("/volume/caf\udce9/parent.vhdx")
+    assert renewed_paths(values, CHILD, odd) == values
+
+
+def test_a_child_whose_parent_cannot_be_told_is_refused() -> None:
+    parent = open_image(MemoryFile(parent_file(), "parent.vhdx"))
+    with pytest.raises(VhdxError, match="names that the format cannot hold"):
+        create_child(
+            MemoryFile(name="child.vhdx"),
+            parent,
+            parent_path=Path("/volume/caf\udce9/parent.vhdx"),
+            randomness=SeededRandomness(1),
+        )
+
+
+def test_paths_of_windows_have_the_prefix_that_the_format_demands() -> None:
+    assert absolute_path(PureWindowsPath(r"C:\disks\a.vhdx")) == r"\\?\C:\disks\a.vhdx"
+    assert absolute_path(PureWindowsPath(r"\\?\C:\a.vhdx")) == r"\\?\C:\a.vhdx"
+    assert absolute_path(PurePosixPath("/a/../b.vhdx")) == "/b.vhdx"
+
+
 def test_true_paths_are_not_written_again() -> None:
     file = stale_child({"relative_path": r".\parent.vhdx"})
     metadata = read_region_table(file).metadata
@@ -118,7 +142,7 @@ def test_a_moved_chain_of_files_finds_itself_and_says_so(tmp_path: Path) -> None
         image.write(b"d" * SECTOR, 2 * SECTOR)
 
     file = MemoryFile((new / "child.vhdx").read_bytes())
-    assert told(file)["absolute_win32_path"] == str(new / "parent.vhdx")
+    assert told(file)["relative_path"] == r".\parent.vhdx"
     assert vhdx_reader.open_path(new / "child.vhdx").read(0, 3 * SECTOR) == (
         b"p" * SECTOR + b"c" * SECTOR + b"d" * SECTOR
     )
@@ -126,11 +150,15 @@ def test_a_moved_chain_of_files_finds_itself_and_says_so(tmp_path: Path) -> None
 
 def test_longer_paths_go_behind_all_items_and_shorter_ones_stay() -> None:
     region = Region("the metadata", 2 * MIB, MIB)
-    item = MetadataItem(0, 2 * MIB + 70_000, 6, b"x" * 100, ((65_536, 8), (70_000, 100)))
+    others = ((65_536, 8), (70_000, 100), (80_000, 5))
+    item = MetadataItem(0, 2 * MIB + 70_000, 6, b"x" * 100, others)
     shorter, longer = moved_locator(item, region, 50), moved_locator(item, region, 101)
 
     assert shorter is not None
     assert longer is not None
     assert shorter[0] == item.offset
-    assert longer[0] == 2 * MIB + 70_104
-    assert moved_locator(item, Region("the metadata", 2 * MIB, 70_200), 101) is None
+    assert longer[0] == 2 * MIB + 80_008
+    assert shorter[1] == struct.pack("<16sIIII", PARENT_LOCATOR.bytes_le, 70_000, 50, 6, 0)
+    assert longer[1] == struct.pack("<16sIIII", PARENT_LOCATOR.bytes_le, 80_008, 101, 6, 0)
+    assert moved_locator(item, region, 65 << 10) is None
+    assert moved_locator(item, Region("the metadata", 2 * MIB, 80_100), 101) is None

@@ -11,7 +11,7 @@ from replikera.vhdx import ExtentKind, Image, Parents, create_fixed, create_imag
 from tests.support import vhdx_reader
 from tests.unit.replikera.vhdx.conftest import SeededRandomness
 from tests.unit.replikera.vhdx.foreign_chain import SECTOR, Block, Volume, child, child_items
-from tests.unit.replikera.vhdx.foreign_file import MIB
+from tests.unit.replikera.vhdx.foreign_file import MIB, items
 from tests.unit.replikera.vhdx.memory_file import MemoryFile
 from tests.unit.replikera.vhdx.test_parents import BLOCKS, parent_file
 
@@ -63,6 +63,29 @@ def test_a_block_whose_sectors_are_all_written_is_whole() -> None:
     image.close()
 
     assert file.durable[3 * MIB] & 7 == 6
+
+
+def test_stale_bits_of_another_writer_do_not_hide_the_parent() -> None:
+    """Bits of a block that is not partial mean nothing; when it becomes partial, only what was written is here."""
+    file, image = opened_child({0: Block(7, b"p" * MIB, frozenset({5})), 1: Block(0)})
+    bits = 4 * MIB + (MIB // SECTOR // 8)
+    file.write(b"\xff" * 256, bits)  # those of block 1, left by an earlier block
+    image.close()
+    image = open_image(
+        MemoryFile(file.content), writable=True, randomness=SeededRandomness(1), parents=parents()
+    )
+    image.write(b"c" * SECTOR, MIB + 9 * SECTOR)
+    assert image.read(SECTOR, MIB + 30 * SECTOR) == b"\2" * SECTOR
+    assert image.read(SECTOR, MIB + 9 * SECTOR) == b"c" * SECTOR
+
+
+def test_a_child_may_give_blocks_back_whatever_its_flags_say() -> None:
+    """LeaveBlocksAllocated is ignored in a child (2.6.2.1)."""
+    content = [*items(size=SIZE, flags=3), *child_items(size=SIZE)[-1:]]
+    file = MemoryFile(child({1: Block(6, b"p" * MIB)}, content=content))
+    image = open_image(file, writable=True, randomness=SeededRandomness(1), parents=parents())
+    image.unmap(MIB, MIB)
+    assert (MIB, ExtentKind.UNMAPPED) in kinds(image)
 
 
 def test_zeros_hide_the_parent() -> None:
