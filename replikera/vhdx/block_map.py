@@ -58,6 +58,20 @@ class BlockMap:
         self._bitmaps = bitmaps
         self._nothing = FROM_PARENT if metadata.has_parent else ABSENT
 
+    def place(self, offset: int, length: int) -> int:
+        """Return where a range lies in the file if it is in one block that is there, else `ABSENT`.
+
+        By far the most frequent read, and the one that needs no runs.
+        """
+        size = self._metadata.block_size
+        block, within = divmod(offset, size)
+        if not 0 < length <= size - within:
+            return ABSENT
+        entry = self._table.entry(block)
+        if entry & layout.BAT_STATE_MASK != PayloadState.FULLY_PRESENT:
+            return ABSENT
+        return (entry & layout.BAT_OFFSET_MASK) + within
+
     def runs(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         """Yield (source, length) for a range of the disk, neighbours joined."""
         if not length:

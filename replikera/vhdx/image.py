@@ -142,13 +142,10 @@ class Image:
         self._check_range(offset, length)
         while True:
             reuses = self._writer.reuses
-            parts: list[bytes] = []
-            at = offset
-            for source, step in self._runs(offset, length):
-                parts.append(self._read(source, step, at))
-                at += step
+            place = self._blocks.place(offset, length)
+            data = self._read(place, length, offset) if place >= 0 else self._joined(offset, length)
             if reuses == self._writer.reuses:
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+                return data  # else a place may have become that of another block on the way to it
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill `buffer` from `offset` on."""
@@ -158,7 +155,7 @@ class Image:
             reuses = self._writer.reuses
             self._fill(view, offset)
             if reuses == self._writer.reuses:
-                return  # else a place may have become that of another block on the way to it
+                return  # as in `read`
 
     def _fill(self, view: memoryview, offset: int) -> None:
         for source, step in self._runs(offset, len(view)):
@@ -296,6 +293,13 @@ class Image:
 
     def _runs(self, offset: int, length: int) -> Runs:
         return list(self._blocks.runs(offset, length))
+
+    def _joined(self, offset: int, length: int) -> bytes:
+        parts: list[bytes] = []
+        for source, step in self._runs(offset, length):
+            parts.append(self._read(source, step, offset))
+            offset += step
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _read(self, source: int, length: int, offset: int) -> bytes:
         if source >= 0:
