@@ -87,8 +87,9 @@ async def test_an_old_database_is_found_out_by_real_agents(
             await line.until("the end of reconciling", has_reconciled)
             await until_serving(line)
             await until_connected(line)
-            (told,) = await reconciliations(line)
-            assert "kept by hosts alone: " in told
+            # One, or two: without a protection the first host ends the first, and what the second knows begins another.
+            told = await reconciliations(line)
+            assert any("kept by hosts alone: " in each for each in told)
             assert await line.rest.everything("/protections") == []
 
 
