@@ -18,6 +18,7 @@ from agent.control.ledger import LedgerError
 from agent.control.membership import Membership, MembershipError, MembershipFolder
 from agent.control.renewal import expired_text
 from agent.control.run import RunCountError, begin_run
+from agent.folders import FolderError, prepare_folders
 from agent.machinery import Machinery, real_machinery
 from replikera.enrolment import JoinLineError, parse_join_line
 from replikera.identity import Credentials
@@ -88,6 +89,8 @@ async def _run(settings: AgentSettings, machinery: Machinery) -> None:
     folder = _membership_folder(machinery.files, settings)
     membership, credentials = folder.load()
     _check_not_expired(membership, credentials, machinery.clock)
+    record = settings.agent.state_directory / "replica-folders.json"
+    prepare_folders(machinery.files, settings.folders, record)
     run = begin_run(machinery.files, folder.path / "starts.json", machinery.randomness)
     identity = daemon.Identity(folder, membership, credentials, run)
     manager = service_manager()
@@ -153,6 +156,7 @@ def _told_errors() -> Iterator[None]:
         AnchorError,
         RunCountError,
         DenyListFileError,
+        FolderError,
         OSError,
     ) as error:
         _fail(str(error), 1)

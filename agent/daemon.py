@@ -12,7 +12,7 @@ from agent.control.anchor import ControlAnchor
 from agent.control.backlog import Backlog
 from agent.control.deny_lists import DenyLists
 from agent.control.duties import Duties
-from agent.control.handlers import Actions, OrderHandlers
+from agent.control.handlers import OrderHandlers, TargetActions
 from agent.control.holdings import Holdings
 from agent.control.introduction import Introduction
 from agent.control.inventory import InventoryReports
@@ -24,6 +24,7 @@ from agent.control.renewal import CertificateRenewal
 from agent.control.replica_reports import ReplicaReports
 from agent.control.run import Run
 from agent.control.session import Session
+from agent.control.source_actions import source_actions
 from agent.control.stream import GrpcRenewal, GrpcSessionDialler
 from agent.failover.disks import DiskFolders
 from agent.failover.records import RehearsalRecords
@@ -38,7 +39,7 @@ from agent.source.budget import ReadAheadBudget
 from agent.source.grants import GrantFolder
 from agent.source.host import SourceHost
 from agent.source.replicators import Replicators
-from agent.source.state import StateFolder
+from agent.source.state_folder import StateFolder
 from replikera.channel import (
     REPLICATION_LIMITS,
     GrpcDialler,
@@ -48,6 +49,7 @@ from replikera.channel import (
 )
 from replikera.denials import Denials
 from replikera.identity import Credentials, CredentialsHolder
+from replikera.wire.v1.types_pb2 import HostFacts
 
 STOP_SECONDS = 1.0
 """How long replication conversations may take to end; what is not sealed is sent again anyway."""
@@ -73,16 +75,24 @@ class Agent:
         self._trust = _Trust(identity, m, folder)
         self._backlog = Backlog()
         hypervisor = _hypervisor(settings, m)
-        self._store = ReplicaStore(m.files, m.replicas, m.clock, m.randomness, folder / "replicas")
-        self._reports = ReplicaReports(self._store, self._trust.reader, self._backlog)
-        self._replicators = _replicators(hypervisor, self._trust, m, folder, self._backlog)
+        self._store = ReplicaStore(m.files, m.replicas, m.clock, m.randomness, settings.folders)
         rehearsals = _rehearsals(hypervisor, self._store, m, folder)
-        actions = Actions(
-            self._reports.accept, self._replicators.start, rehearsals.start, rehearsals.clean_up
+        reader = self._trust.reader
+        self._reports = ReplicaReports(self._store, reader, self._backlog, rehearsals.using)
+        self._replicators = _replicators(hypervisor, self._trust, m, settings, self._backlog)
+        handlers = OrderHandlers(
+            source_actions(self._replicators, self._backlog),
+            TargetActions(
+                accept=self._reports.accept,
+                remove=self._reports.remove,
+                digest=self._reports.digest,
+                start_rehearsal=rehearsals.start,
+                clean_up_rehearsal=rehearsals.clean_up,
+            ),
         )
         self._ledger = OrderLedger(m.files, m.state, m.clock, folder / "orders")
         self._anchor = ControlAnchor(m.files, m.state, folder / "control.json")
-        self._orders = Orders(self._ledger, OrderHandlers(actions).handle, self._backlog, m.clock)
+        self._orders = Orders(self._ledger, handlers.handle, self._backlog, m.clock)
         self._inventory = InventoryReports(hypervisor, self._backlog, m.clock)
         self._session = self._compose_session(settings, identity, hypervisor, m)
         self._trust.holder.subscribe(lambda _credentials: self._session.renewed())
@@ -128,7 +138,7 @@ class Agent:
         self, settings: AgentSettings, identity: Identity, hypervisor: Hypervisor, m: Machinery
     ) -> Session:
         holdings = Holdings(self._replicators.held, self._store.all, self._backlog.machine_name)
-        facts = host_facts(hypervisor, *settings.host_facts)
+        facts = _facts(settings, hypervisor)
         trust = self._trust
         return Session(
             GrpcSessionDialler(identity.membership.session_address, trust.holder),
@@ -182,9 +192,24 @@ def _hypervisor(settings: AgentSettings, m: Machinery) -> Hypervisor:
     return SimulatedHypervisor(*ports, driver.root, driver.keep_views)
 
 
+def _facts(settings: AgentSettings, hypervisor: Hypervisor) -> HostFacts:
+    return host_facts(
+        hypervisor,
+        name=settings.agent.host_name,
+        cloud=settings.agent.cloud or "",
+        replication_address=settings.replication.address,
+        replica_folders=settings.folders.replicas,
+    )
+
+
 def _replicators(
-    hypervisor: Hypervisor, trust: _Trust, m: Machinery, folder: Path, backlog: Backlog
+    hypervisor: Hypervisor,
+    trust: _Trust,
+    m: Machinery,
+    settings: AgentSettings,
+    backlog: Backlog,
 ) -> Replicators:
+    folder = settings.agent.state_directory / "protections"
     host = SourceHost(
         hypervisor=hypervisor,
         dialler=GrpcDialler(trust.holder),
@@ -192,12 +217,13 @@ def _replicators(
         clock=m.clock,
         randomness=m.randomness,
         budget=ReadAheadBudget(),
-        folder=StateFolder(m.files, folder / "protections"),
-        grants=GrantFolder(m.files, folder / "protections"),
+        folder=StateFolder(m.files, folder),
+        grants=GrantFolder(m.files, folder),
         reader=trust.reader,
         holder=trust.holder,
         denials=trust.denials,
         observer=backlog.report_replication,
+        view_limits=settings.view_limits,
     )
     return Replicators(host)
 

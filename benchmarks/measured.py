@@ -10,15 +10,24 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Wall seconds, CPU seconds (user and system), peak resident bytes."""
+class Usage:
+    """What one process cost: wall seconds, CPU seconds (user and system), peak resident bytes."""
 
     wall_s: float
     cpu_s: float
     peak_bytes: int
 
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.wall_s, self.cpu_s + other.cpu_s, max(self.peak_bytes, other.peak_bytes))
+
+@dataclass(frozen=True)
+class Cost:
+    """What a copy cost: wall seconds, CPU seconds and peak resident bytes of either end, bytes on the wire."""
+
+    wall_s: float
+    source_cpu_s: float
+    target_cpu_s: float
+    source_peak_bytes: int
+    target_peak_bytes: int
+    wire_bytes: int
 
 
 class Program:
@@ -31,20 +40,19 @@ class Program:
             self._arguments, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
         )
 
-    def cost(self, *, check: bool = True) -> Cost:
+    def usage(self, *, check: bool = True) -> Usage:
         """Wait for the end and return what it cost."""
         _, status, usage = os.wait4(self.process.pid, 0)
         self.process.returncode = os.waitstatus_to_exitcode(status)
         if check and self.process.returncode != 0:
             raise RuntimeError(f"{self._arguments[0]} ended with {self.process.returncode}")
-        return Cost(
-            time.monotonic() - self._begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-        )
+        cpu_s = usage.ru_utime + usage.ru_stime
+        return Usage(time.monotonic() - self._begun, cpu_s, usage.ru_maxrss * 1024)
 
-    def stop(self) -> Cost:
+    def stop(self) -> Usage:
         """End it with SIGTERM and return what it cost."""
         self.process.send_signal(signal.SIGTERM)
-        return self.cost(check=False)
+        return self.usage(check=False)
 
 
 @dataclass(frozen=True)

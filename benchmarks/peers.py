@@ -1,7 +1,8 @@
-"""The tools that people copy disks with today: nbdcopy over TLS into nbdkit, and an rsync daemon."""
+"""What people copy disks with today: nbdcopy over TLS into nbdkit, a bitmap-driven NBD writer, an rsync daemon."""
 
 import socket
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,8 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from benchmarks.measured import Cost, Program
+from benchmarks.namespace import wire_bytes
 
 _WAIT_S = 10.0
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""For it Debian makes python3-libnbd."""
 
 
 def free_port() -> int:
@@ -80,12 +84,35 @@ def _certificate(
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def nbdcopy_tls(source: Path, target: Path, certificates: Path) -> Cost:
-    """Copy a raw image over mutual TLS, four connections, into a file, flushed to disk."""
-    port = free_port()
+def nbdcopy_tls(source: Path, target: Path, certificates: Path, *, flushes: bool = True) -> Cost:
+    """Copy a raw image over mutual TLS, four connections, into a new file, flushed to disk or not."""
     target.unlink(missing_ok=True)
     with target.open("wb") as file:
         file.truncate(source.stat().st_size)
+    how = ["--flush"] if flushes else []
+    return _to_nbd_server(
+        target,
+        certificates,
+        ["nbdcopy", *how, "--connections=4", "--destination-is-zero", str(source)],
+    )
+
+
+def nbd_extents_tls(
+    source: Path, extents: Sequence[tuple[int, int]], target: Path, certificates: Path
+) -> Cost:
+    """Write (offset, length) ranges of a raw image over mutual TLS into an existing file, flushed to disk."""
+    listed = target.with_suffix(".extents")
+    listed.write_text("".join(f"{offset} {length}\n" for offset, length in extents))
+    try:
+        writer = str(Path(__file__).with_name("nbd_writer.py"))
+        command = [SYSTEM_PYTHON, writer, str(source), str(listed)]
+        return _to_nbd_server(target, certificates, command)
+    finally:
+        listed.unlink()
+
+
+def _to_nbd_server(target: Path, certificates: Path, client: Sequence[str]) -> Cost:
+    port = free_port()
     server = Program(
         ("nbdkit", "-f", "-p", str(port), "-i", "127.0.0.1")
         + ("--tls=require", "--tls-verify-peer", f"--tls-certificates={certificates}")
@@ -93,10 +120,7 @@ def nbdcopy_tls(source: Path, target: Path, certificates: Path) -> Cost:
     )
     wait_for_port(port)
     uri = f"nbds://127.0.0.1:{port}/?tls-certificates={certificates}"
-    client = Program(
-        ["nbdcopy", "--flush", "--connections=4", "--destination-is-zero", str(source), uri]
-    ).cost()
-    return client + server.stop()
+    return _both(server, [*client, uri])
 
 
 def rsync_daemon(source: Path, folder: Path, *, delta: bool) -> Cost:
@@ -113,15 +137,18 @@ def rsync_daemon(source: Path, folder: Path, *, delta: bool) -> Cost:
     )
     wait_for_port(port)
     how = ["--inplace", "--no-whole-file"] if delta else ["--whole-file", "--sparse"]
-    client = Program(
-        [
-            "rsync",
-            "--fsync",
-            "--ignore-times",
-            *how,
-            str(source),
-            f"rsync://127.0.0.1:{port}/target/disk.raw",
-        ]
-    ).cost()
-    # The daemon's children, which do the work, are counted when the daemon itself has waited for them.
-    return client + server.stop()
+    command = ["rsync", "--fsync", "--ignore-times", *how, str(source)]
+    return _both(server, [*command, f"rsync://127.0.0.1:{port}/target/disk.raw"])
+
+
+def _both(server: Program, client: Sequence[str]) -> Cost:
+    # A server's children, which may do the work, are counted when the server itself has waited for them.
+    before = wire_bytes()
+    try:
+        source = Program(client).usage()
+        carried = wire_bytes() - before
+    finally:
+        target = server.stop()
+    return Cost(
+        source.wall_s, source.cpu_s, target.cpu_s, source.peak_bytes, target.peak_bytes, carried
+    )

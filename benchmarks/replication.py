@@ -1,209 +1,226 @@
-"""Initial replication and a 5 % delta beside nbdcopy over TLS and rsync, in one run.
+"""Initial replication and a 5 % delta beside nbdcopy and a bitmap-driven NBD writer over TLS, and rsync, in one run.
 
-Both sides of everything run on this machine, over loopback, target on disk and durable. Ours is measured by its own
-recovery points, from the start of the capture to the durable seal; CPU and memory are the operating system's account
-of the two agents. The peers are measured as processes, client and server together; rsync does not encrypt.
+Both sides of everything run on this machine, over the loopback of a network namespace of the run's own, target on disk
+and durable (and nbdcopy once into memory, unflushed). Ours is measured by its own recovery points, from the start of
+the capture to the durable seal; the peers as processes, client at the source and server at the target. rsync does not
+encrypt.
 
-`python benchmarks/replication.py [--size-mib 3072] [--rounds 3] [--dir FOLDER]`; needs Debian's nbdkit, libnbd-bin,
-rsync and qemu-utils.
+`python benchmarks/replication.py [--size-mib 3072] [--rounds 3] [--streams 20] [--link-mbit 1000] [--dir FOLDER]`
+needs Debian's nbdkit, libnbd-bin, python3-libnbd, rsync, qemu-utils and iproute2, and root for the namespace. With
+--link-mbit only what a slow link decides is run: nbdcopy beside ours, without and with adaptive compression.
 """
 
 import argparse
 import asyncio
-import io
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rich.console import Console
-
-from agent.hypervisor.simulated.host_folder import HostFolder
-from agent.hypervisor.simulated.live_disks import LiveDisks, Write
 from benchmarks.disk import MIB, make_changes, make_disk
-from benchmarks.measured import Cost, process_state, reset_peak
-from benchmarks.peers import make_certificates, nbdcopy_tls, rsync_daemon
-from replikera.lab.line import MACHINE_NAME, Line, agent_name
+from benchmarks.measured import Cost
+from benchmarks.namespace import enter_namespace, limit_rate
+from benchmarks.ours import Ours, share_of
+from benchmarks.peers import (
+    SYSTEM_PYTHON,
+    make_certificates,
+    nbd_extents_tls,
+    nbdcopy_tls,
+    rsync_daemon,
+)
 from replikera.lab.machine import Machine, system_machine
-from replikera.lab.narrator import Narrator
-from replikera.lab.run import build, prepare
 
-PROGRAMS = {"nbdkit": "nbdkit", "nbdcopy": "libnbd-bin", "rsync": "rsync", "qemu-img": "qemu-utils"}
+PROGRAMS = {
+    "nbdkit": "nbdkit",
+    "nbdcopy": "libnbd-bin",
+    "rsync": "rsync",
+    "qemu-img": "qemu-utils",
+    "tc": "iproute2",
+}
 DELTA_SHARE = 0.05
-_DEADLINE_S = 300.0
+FULL, DELTA = "ours, initial", "ours, delta"
+_MEMORY = Path("/dev/shm")  # noqa: S108
+
+Results = dict[str, Cost]
 
 
 @dataclass(frozen=True)
-class Disk:
-    """The source as a raw file and as VHDX, and the bytes of it that are not zeros by allocation."""
+class Options:
+    """What the command line asked for. `link_mbit`: 0 leaves loopback as fast as it is."""
 
-    raw: Path
-    vhdx: Path
     size: int
-    data_bytes: int
+    rounds: int
+    seed: int
+    streams: int
+    link_mbit: int
 
 
-class Agents:
-    """What both agents of a line cost over a stretch of time."""
+@dataclass(frozen=True)
+class Source:
+    """A disk as a raw file, and the changes that one delta makes to it: (offset, bytes)."""
 
-    def __init__(self, line: Line) -> None:
-        names = (agent_name(line.folder.primary), agent_name(line.folder.secondary))
-        self._ids = [line.daemons.process_id(name) for name in names]
-        for process_id in self._ids:
-            reset_peak(process_id)
-        self._before = [process_state(process_id).cpu_s for process_id in self._ids]
+    folder: Path
+    raw: Path
+    size: int
+    changes: tuple[tuple[int, bytes], ...]
 
-    def cost(self, wall_s: float) -> Cost:
-        """Return their CPU since the beginning, and the larger peak."""
-        now = [process_state(process_id) for process_id in self._ids]
-        cpu = sum(state.cpu_s - before for state, before in zip(now, self._before, strict=True))
-        return Cost(wall_s, cpu, max(state.peak_bytes for state in now))
+    @property
+    def certificates(self) -> Path:
+        """Return the folder of the peers' certificates."""
+        return self.folder / "certificates"
 
+    def as_vhdx(self, count: int) -> list[Path]:
+        """Return the disk cut into `count` equal VHDX files of whole MiB; a rest is left out."""
+        share = share_of(self.size, count)
+        paths = []
+        for number in range(count):
+            path = self.folder / f"source-{count}-{number}.vhdx"
+            part = f"driver=raw,offset={number * share},size={share},file.filename={self.raw}"
+            convert = ["qemu-img", "convert", "-O", "vhdx", "--image-opts", part, str(path)]
+            subprocess.run(convert, check=True)
+            paths.append(path)
+        return paths
 
-async def initial_replication(line: Line) -> Cost:
-    """Enable protection and return what the first recovery point cost."""
-    for disk in (line.folder.primary.hypervisor / "machines").rglob("*.vhdx"):
-        _warm(disk)
-    agents = Agents(line)
-    await line.protect()
-    points = await line.points()
-    return agents.cost(_seconds(points[-1]))
-
-
-def _warm(path: Path) -> None:
-    """Read a file once: the peers' source is in the page cache too."""
-    with path.open("rb") as file:
-        while file.read(MIB):
-            pass
-
-
-async def delta(machine: Machine, line: Line, disk: Disk, seed: int) -> Cost:
-    """Change 5 % of the disk in one burst and return what the point that carries it cost."""
-    await machine.clock.sleep(3)
-    newest = int(str((await line.points())[0]["sequence"]))
-    agents = Agents(line)
-    await machine.worker.run(_write_delta, machine, line, disk, seed)
-    end = time.monotonic() + _DEADLINE_S
-    while time.monotonic() < end:
-        # The burst is written under the machine's lock: one view, and so one point, has all of it.
-        changed = [
-            point
-            for point in await line.points()
-            if int(str(point["sequence"])) > newest and int(str(point["payload_bytes"])) > 0
-        ]
-        if changed:
-            return agents.cost(_seconds(changed[-1]))
-        await machine.clock.sleep(0.2)
-    raise TimeoutError("no recovery point carries the delta")
-
-
-def _write_delta(machine: Machine, line: Line, disk: Disk, seed: int) -> None:
-    host = HostFolder(machine.files, machine.randomness, line.folder.primary.hypervisor)
-    live = LiveDisks(host.get_by_name(MACHINE_NAME))
-    try:
-        live.write(
-            [
-                Write(0, offset, data)
-                for offset, data in make_changes(disk.size, DELTA_SHARE, seed=seed)
-            ]
-        )
-    finally:
-        live.close()
-
-
-def _seconds(point: object) -> float:
-    assert isinstance(point, dict)
-    begun, sealed = (
-        datetime.fromisoformat(str(point[key])) for key in ("capture_started_at", "sealed_at")
-    )
-    return (sealed - begun).total_seconds()
-
-
-async def ours(machine: Machine, folder: Path, disk: Disk, seed: int) -> tuple[Cost, Cost]:
-    """Return the cost of initial replication and of the delta, in a lab of its own."""
-    narrator = Narrator(Console(file=io.StringIO()), machine.clock)
-    line = await prepare(machine, narrator, folder, kept_views=0)
-    try:
-        await build(machine, narrator, line, (disk.vhdx,), has_workload=False)
-        # The guest would verify and hold the disk: the changes come from here instead.
-        root = ("--root", str(line.folder.primary.hypervisor))
-        stop = ("replikera-agent", "simulate", "stop", *root, "--machine", MACHINE_NAME)
-        await line.commands.run(*stop)
-        return await initial_replication(line), await delta(machine, line, disk, seed)
-    finally:
-        await line.end()
-        shutil.rmtree(folder)
-
-
-def nbdcopy_full(folder: Path, disk: Disk) -> Cost:
-    """Copy the raw image by nbdcopy over TLS."""
-    target = folder / "nbdcopy.raw"
-    make_certificates(folder / "certificates")
-    try:
-        return nbdcopy_tls(disk.raw, target, folder / "certificates")
-    finally:
-        target.unlink(missing_ok=True)
-
-
-def rsync_both(folder: Path, disk: Disk, seed: int) -> tuple[Cost, Cost]:
-    """Copy the raw image by rsync, change it, and copy it again."""
-    target = folder / "rsync"
-    try:
-        full = rsync_daemon(disk.raw, target, delta=False)
-        with disk.raw.open("r+b") as file:
-            for offset, data in make_changes(disk.size, DELTA_SHARE, seed=seed):
+    def change(self) -> None:
+        """Make the changes in the raw file."""
+        with self.raw.open("r+b") as file:
+            for offset, data in self.changes:
                 file.seek(offset)
                 file.write(data)
-        return full, rsync_daemon(disk.raw, target, delta=True)
+
+
+def make_source(folder: Path, options: Options, seed: int) -> Source:
+    """Make the disk of one round."""
+    folder.mkdir()
+    raw = folder / "source.raw"
+    make_disk(raw, options.size, seed=seed)
+    make_certificates(folder / "certificates")
+    changes = tuple(make_changes(options.size, DELTA_SHARE, seed=seed))
+    return Source(folder, raw, options.size, changes)
+
+
+def extents(changes: Iterable[tuple[int, bytes]]) -> list[tuple[int, int]]:
+    """Return the changed ranges as (offset, length), merged and in order: what a dirty bitmap would tell."""
+    merged: list[tuple[int, int]] = []
+    for offset, data in sorted(changes, key=lambda change: change[0]):
+        end = offset + len(data)
+        if merged and offset <= sum(merged[-1]):
+            first = merged[-1][0]
+            merged[-1] = (first, max(sum(merged[-1]), end) - first)
+        else:
+            merged.append((offset, end - offset))
+    return merged
+
+
+async def ours(
+    machine: Machine, source: Source, streams: int, compression: str = "off"
+) -> tuple[Cost, Cost]:
+    """Return the cost of initial replication and of the delta, in a lab of its own."""
+    lab, disks = source.folder / "lab", source.as_vhdx(streams)
+    line = await Ours.build(machine, lab, disks, compression=compression)
+    try:
+        return await line.replicate(), await line.change(source.size, source.changes)
     finally:
-        shutil.rmtree(target, ignore_errors=True)
+        await line.end()
+        shutil.rmtree(lab)
+        for disk in disks:
+            disk.unlink()
 
 
-def make_source(folder: Path, size: int, seed: int) -> Disk:
-    """Make the disk in both forms."""
-    raw, vhdx = folder / "source.raw", folder / "source.vhdx"
-    make_disk(raw, size, seed=seed)
-    subprocess.run(
-        ["qemu-img", "convert", "-f", "raw", "-O", "vhdx", str(raw), str(vhdx)], check=True
-    )
-    return Disk(raw, vhdx, size, raw.stat().st_blocks * 512)
-
-
-def one_round(machine: Machine, folder: Path, size: int, seed: int) -> dict[str, Cost]:
+def one_round(machine: Machine, source: Source, streams: int) -> Results:
     """Measure everything once, one after the other."""
-    disk = make_source(folder, size, seed)
-    results: dict[str, Cost] = {}
-    results["nbdcopy TLS, full"] = nbdcopy_full(folder, disk)
-    lab = folder / "lab"
-    results["ours, initial"], results["ours, delta"] = asyncio.run(ours(machine, lab, disk, seed))
-    results["rsync, full"], results["rsync, delta"] = rsync_both(folder, disk, seed)
-    results["nbdcopy TLS, full again"] = nbdcopy_full(folder, disk)
+    results: Results = {}
+    copy, memory = source.folder / "nbdcopy.raw", _MEMORY / f"{source.folder.parent.name}.raw"
+    try:
+        results["nbdcopy TLS to memory"] = nbdcopy_tls(
+            source.raw, memory, source.certificates, flushes=False
+        )
+    finally:
+        memory.unlink(missing_ok=True)
+    results["nbdcopy TLS to disk"] = nbdcopy_tls(source.raw, copy, source.certificates)
+    results[FULL], results[DELTA] = asyncio.run(ours(machine, source, 1))
+    if streams > 1:
+        many = asyncio.run(ours(machine, source, streams))
+        results[f"{FULL}, {streams} streams"], results[f"{DELTA}, {streams} streams"] = many
+    rsynced = source.folder / "rsync"
+    results["rsync, full"] = rsync_daemon(source.raw, rsynced, delta=False)
+    source.change()
+    results["NBD extents TLS, delta"] = nbd_extents_tls(
+        source.raw, extents(source.changes), copy, source.certificates
+    )
+    subprocess.run(["cmp", str(source.raw), str(copy)], check=True)
+    results["rsync, delta"] = rsync_daemon(source.raw, rsynced, delta=True)
+    results["nbdcopy TLS, full again as delta"] = nbdcopy_tls(source.raw, copy, source.certificates)
     return results
 
 
-def report(rounds: list[dict[str, Cost]], data_bytes: int, delta_bytes: int) -> None:
+def one_round_on_a_link(machine: Machine, source: Source) -> Results:
+    """Measure what a slow link decides."""
+    copy = source.folder / "nbdcopy.raw"
+    results = {"nbdcopy TLS to disk": nbdcopy_tls(source.raw, copy, source.certificates)}
+    results[FULL], results[DELTA] = asyncio.run(ours(machine, source, 1))
+    adaptive = asyncio.run(ours(machine, source, 1, "adaptive"))
+    results[f"{FULL}, adaptive"], results[f"{DELTA}, adaptive"] = adaptive
+    return results
+
+
+def report(rounds: list[Results], data_bytes: int, delta_bytes: int) -> None:
     """Print medians, and the ratios of medians to ours."""
-    print(f"{'':26}{'wall s':>9}{'MB/s':>8}{'CPU s/GiB':>11}{'peak MiB':>10}{'times ours':>12}")
-    mine = {"full": "ours, initial", "delta": "ours, delta"}
+    heads = ("wall s", "MB/s", "CPU s/GiB", "at source", "wire MiB", "MiB source", "MiB target")
+    print(f"{'':34}" + "".join(f"{head:>11}" for head in heads) + f"{'times ours':>12}")
     for name in rounds[0]:
-        kind = "delta" if "delta" in name or "again" in name else "full"
-        size = delta_bytes if kind == "delta" else data_bytes
-        wall = statistics.median(entry[name].wall_s for entry in rounds)
-        cpu = statistics.median(entry[name].cpu_s for entry in rounds)
-        peak = max(entry[name].peak_bytes for entry in rounds)
-        ratio = wall / statistics.median(entry[mine[kind]].wall_s for entry in rounds)
+        is_delta = "delta" in name
+        size = delta_bytes if is_delta else data_bytes
+        costs = [results[name] for results in rounds]
+        wall = statistics.median(cost.wall_s for cost in costs)
+        base = statistics.median(results[DELTA if is_delta else FULL].wall_s for results in rounds)
+        source_cpu = statistics.median(cost.source_cpu_s for cost in costs)
+        cpu = statistics.median(cost.source_cpu_s + cost.target_cpu_s for cost in costs)
         print(
-            f"{name:26}{wall:9.2f}{size / wall / 1e6:8.0f}{cpu / (size / 2**30):11.2f}"
-            f"{peak / MIB:10.0f}{ratio:12.2f}"
+            f"{name:34}{wall:11.2f}{size / wall / 1e6:11.0f}{cpu / (size / 2**30):11.2f}"
+            f"{source_cpu / (size / 2**30):11.2f}"
+            f"{statistics.median(cost.wire_bytes for cost in costs) / MIB:11.0f}"
+            f"{max(cost.source_peak_bytes for cost in costs) / MIB:11.0f}"
+            f"{max(cost.target_peak_bytes for cost in costs) / MIB:11.0f}{wall / base:12.2f}"
         )
+
+
+def run(options: Options, folder: Path) -> None:
+    """Run all rounds and print the table."""
+    rounds: list[Results] = []
+    data_bytes = delta_bytes = 0
+    with system_machine() as machine:
+        for number in range(options.rounds):
+            source = make_source(folder / f"round-{number}", options, options.seed + number)
+            data_bytes = source.raw.stat().st_blocks * 512
+            delta_bytes = sum(length for _, length in extents(source.changes))
+            if options.link_mbit:
+                rounds.append(one_round_on_a_link(machine, source))
+            else:
+                rounds.append(one_round(machine, source, options.streams))
+            shutil.rmtree(source.folder)
+            print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)
+    link = f"link of {options.link_mbit} Mbit/s; " if options.link_mbit else ""
+    print(
+        f"{options.size / MIB:.0f} MiB, {data_bytes / MIB:.0f} MiB with data; "
+        f"delta {delta_bytes / MIB:.0f} MiB; {link}"
+        f"medians of {options.rounds} rounds, largest peaks; both ends on this machine"
+    )
+    report(rounds, data_bytes, delta_bytes)
+
+
+def missing_packages() -> list[str]:
+    """Return the Debian packages to install first."""
+    missing = [package for name, package in PROGRAMS.items() if shutil.which(name) is None]
+    look = subprocess.run([SYSTEM_PYTHON, "-c", "import nbd"], capture_output=True, check=False)
+    return missing if look.returncode == 0 else [*missing, "python3-libnbd"]
 
 
 def main() -> int:
@@ -212,29 +229,23 @@ def main() -> int:
     parser.add_argument("--size-mib", type=int, default=3072)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--dir", type=Path, help="where the disks go; a temporary folder without it"
-    )
-    options = parser.parse_args()
-    missing = [package for name, package in PROGRAMS.items() if shutil.which(name) is None]
-    if missing:
+    parser.add_argument("--streams", type=int, default=20, help="machines of the run with many")
+    parser.add_argument("--link-mbit", type=int, default=0, help="a slow link; 0 for none")
+    parser.add_argument("--dir", type=Path, help="where the disks go; otherwise a temporary folder")
+    asked = parser.parse_args()
+    if missing := missing_packages():
         print(f"install first: {' '.join(missing)}", file=sys.stderr)
         return 2
-    size = options.size_mib * MIB
-    with tempfile.TemporaryDirectory(dir=options.dir) as name, system_machine() as machine:
-        folder = Path(name)
-        rounds = []
-        for number in range(options.rounds):
-            rounds.append(one_round(machine, folder, size, options.seed + number))
-            print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)
-        data_bytes = (folder / "source.raw").stat().st_blocks * 512
-        changes = make_changes(size, DELTA_SHARE, seed=options.seed)
-        delta_bytes = sum(len(data) for _, data in islice(changes, 1_000_000))
-    print(
-        f"{options.size_mib} MiB, {data_bytes / MIB:.0f} MiB with data; delta {delta_bytes / MIB:.0f} MiB; "
-    )
-    print(f"medians of {options.rounds} rounds; both ends on this machine")
-    report(rounds, data_bytes, delta_bytes)
+    if os.geteuid() != 0:
+        print("run it as root: it makes a network namespace", file=sys.stderr)
+        return 2
+    enter_namespace()
+    if asked.link_mbit:
+        limit_rate(asked.link_mbit)
+    size = asked.size_mib * MIB
+    options = Options(size, asked.rounds, asked.seed, asked.streams, asked.link_mbit)
+    with tempfile.TemporaryDirectory(dir=asked.dir) as name:
+        run(options, Path(name))
     return 0
 
 

@@ -177,7 +177,7 @@ def beside_qemu(disks: Disks, rounds: int) -> Iterator[Row]:
         for command, seconds in ((export, mine), (convert, theirs)):
             target.unlink(missing_ok=True)
             os.sync()
-            cost = Program([*command, str(disks.vhdx), str(target)], **environment).cost()
+            cost = Program([*command, str(disks.vhdx), str(target)], **environment).usage()
             begun = time.perf_counter()
             with target.open(
                 "rb"
@@ -198,7 +198,7 @@ def beside_qemu(disks: Disks, rounds: int) -> Iterator[Row]:
         for _ in range(rounds):
             mine.append(timed(lambda: write_ours(disks, offsets, piece)))  # noqa: B023 - called at once
             os.sync()
-            theirs.append(Program([*bench, str(disks.vhdx)]).cost().wall_s)
+            theirs.append(Program([*bench, str(disks.vhdx)]).usage().wall_s)
         yield Row(name, "qemu-img bench", len(offsets) * piece, mine, theirs)
 
 

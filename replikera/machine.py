@@ -38,12 +38,16 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class NetworkAdapter:
-    """A virtual network adapter; `network` is empty while it is disconnected."""
+    """A virtual network adapter; `network` is empty while it is disconnected.
+
+    `subnet` is the subnet of that network which it is on, by name; empty where the hypervisor does not tell.
+    """
 
     nic_id: str
     name: str
     mac_address: str
     network: str
+    subnet: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,18 +36,27 @@ class Backlog:
     def report_replication(self, status: ReplicationStatus) -> None:
         """Take how a replication stands; called for every message that its source sends."""
         before = self._replications.latest(status.protection_id)
-        is_urgent = before is None or (before.state, before.failure, before.acknowledged_sequence) != (
-            status.state, status.failure, status.acknowledged_sequence
-        )  # fmt: skip
+        is_urgent = before is None or _turning_point(before) != _turning_point(status)
         self._replications.put(status.protection_id, status, is_urgent=is_urgent)
         if is_urgent:
             self.on_urgent()
 
-    def report_progress(self, order_id: str, step: str) -> None:
-        """Take which step an order is at."""
-        message = orders_pb2.OrderProgress(order_id=order_id, step=step)
-        self._progress.put(order_id, message, is_urgent=True)
-        self.on_urgent()
+    def forget_replication(self, protection_id: str) -> None:
+        """Say nothing more of a replication that has ended."""
+        self._replications.forget(protection_id)
+
+    def report_progress(
+        self, order_id: str, step: str, done_bytes: int = 0, total_bytes: int = 0
+    ) -> None:
+        """Take which step an order is at, and how far; a new step does not wait."""
+        message = orders_pb2.OrderProgress(
+            order_id=order_id, step=step, done_bytes=done_bytes, total_bytes=total_bytes
+        )
+        before = self._progress.latest(order_id)
+        is_urgent = before is None or before.step != step
+        self._progress.put(order_id, message, is_urgent=is_urgent)
+        if is_urgent:
+            self.on_urgent()
 
     def report_inventory(self, inventory: session_pb2.Inventory) -> None:
         """Take the host's inventory; one that equals the last is not sent again."""
@@ -95,3 +104,11 @@ class Backlog:
         due.extend(request(replication=replication_message(status)) for status in statuses)
         due.extend(request(progress=progress) for progress in self._progress.take(now))
         return due
+
+
+def _turning_point(status: ReplicationStatus) -> tuple[object, ...]:
+    """Return what an operator should not wait for."""
+    verification = status.verification
+    is_verified = verification is not None and verification.is_finished
+    warning = status.warning.code if status.warning is not None else ""
+    return status.state, status.failure, status.acknowledged_sequence, is_verified, warning

@@ -1,17 +1,26 @@
 """Orders as they are carried out here: each message checked, each failure told with its remedy."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
-
-from google.protobuf.duration_pb2 import Duration
+from pathlib import Path
+from typing import TypeAlias
 
 from agent.control.messages import (
     cleaned_up_message,
+    digests_message,
     failed,
     failure_message,
-    networks_by_nic,
     started_message,
+)
+from agent.control.order_fields import (
+    OrderError,
+    PointName,
+    ReplicaTerms,
+    assignment,
+    identifier,
+    point_name,
+    rehearsal_request,
+    replica_terms,
 )
 from agent.control.orders import Progress
 from agent.failover.outcome import (
@@ -22,29 +31,37 @@ from agent.failover.outcome import (
 )
 from agent.grants import GrantRefusedError
 from agent.hypervisor.interface import HypervisorError
-from agent.replica.accepted import AcceptedReplica
 from agent.replica.errors import ReplicaError
+from agent.replica.point_digests import DiskDigest
+from agent.source.assignment import Assignment
 from agent.source.errors import SourceError
-from agent.source.state import Assignment
-from replikera.wire.v1 import orders_pb2
-
-MAX_GUEST_TIMEOUT = timedelta(hours=24)
-MAX_NAME_CHARACTERS = 255
-MAX_NICS = 64
+from replikera.wire.v1 import orders_pb2, types_pb2
 
 _SAME_VERSION = "Install the same version on the vault and the host."
 
-
-class OrderError(Exception):
-    """The order says what no vault of this version says."""
+_Told: TypeAlias = (
+    RehearsalError | HypervisorError | ReplicaError | GrantRefusedError | SourceError | OSError
+)
+_TOLD = (RehearsalError, HypervisorError, ReplicaError, GrantRefusedError, SourceError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
-class Actions:
-    """What the agent can do for the vault. All are idempotent. The bytes are a grant as it was signed, or none."""
+class SourceActions:
+    """What a host does for the protections whose machines run on it. All are idempotent; the bytes are a grant."""
 
-    accept_replica: Callable[[AcceptedReplica, bytes], Awaitable[None]]
-    start_replication: Callable[[Assignment, bytes], Awaitable[None]]
+    start: Callable[[Assignment, bytes], Awaitable[None]]
+    resync: Callable[[str], Awaitable[None]]
+    verify: Callable[[str, str], Awaitable[None]]
+    stop: Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetActions:
+    """What a host does for the protections whose replicas it keeps. All are idempotent."""
+
+    accept: Callable[[ReplicaTerms], Awaitable[Path]]
+    remove: Callable[[str, bool], Awaitable[Iterable[Path]]]
+    digest: Callable[[PointName, Progress], Awaitable[Iterable[DiskDigest]]]
     start_rehearsal: Callable[[RehearsalRequest, Progress], Awaitable[RehearsalStarted]]
     clean_up_rehearsal: Callable[[str], Awaitable[RehearsalCleanedUp]]
 
@@ -52,114 +69,83 @@ class Actions:
 class OrderHandlers:
     """Carries out one order at a time for each of its callers."""
 
-    def __init__(self, actions: Actions) -> None:
-        self._actions = actions
+    def __init__(self, source: SourceActions, target: TargetActions) -> None:
+        self._source = source
+        self._target = target
 
     async def handle(self, order: orders_pb2.Order, progress: Progress) -> orders_pb2.OrderOutcome:
         """Return how the order ended; a failure is an outcome too."""
-        try:
-            return await self._act(order, progress)
-        except (RehearsalError, HypervisorError, ReplicaError, GrantRefusedError) as error:
-            failure = failure_message(error.code, error.cause, error.remedy)
-        except SourceError as error:
-            told = error.failure
-            failure = failure_message(told.code, told.cause, told.remedy)
-        except OrderError as error:
-            failure = failure_message(
-                "bad-order", f"The order cannot be followed: {error}.", _SAME_VERSION
-            )
-        except OSError as error:
-            failure = failure_message(
-                "storage-error",
-                f"The host's storage failed: {error}.",
-                "Check the volume of the agent's state directory, then try again.",
-            )
-        return failed(order.order_id, failure)
-
-    async def _act(self, order: orders_pb2.Order, progress: Progress) -> orders_pb2.OrderOutcome:
         outcome = orders_pb2.OrderOutcome(order_id=order.order_id)
+        try:
+            if not await self._act_as_source(order, outcome):
+                await self._act_as_target(order, outcome, progress)
+        except _TOLD as error:
+            return failed(order.order_id, _failure(error))
+        except OrderError as error:
+            cause = f"The order cannot be followed: {error}."
+            return failed(order.order_id, failure_message("bad-order", cause, _SAME_VERSION))
+        return outcome
+
+    async def _act_as_source(
+        self, order: orders_pb2.Order, outcome: orders_pb2.OrderOutcome
+    ) -> bool:
+        match order.WhichOneof("action"):
+            case "start_replication":
+                assigned = assignment(order.start_replication)
+                await self._source.start(assigned, order.start_replication.grant)
+            case "resync_replication":
+                await self._source.resync(_protection(order.resync_replication.protection_id))
+            case "verify_replication":
+                verify = order.verify_replication
+                verification_id = identifier(verify.verification_id, "verification")
+                await self._source.verify(_protection(verify.protection_id), verification_id)
+            case "stop_replication":
+                await self._source.stop(_protection(order.stop_replication.protection_id))
+            case _:
+                return False
+        outcome.done.SetInParent()
+        return True
+
+    async def _act_as_target(
+        self, order: orders_pb2.Order, outcome: orders_pb2.OrderOutcome, progress: Progress
+    ) -> None:
         match order.WhichOneof("action"):
             case "accept_replica":
-                accepted = _accepted(order.accept_replica)
-                await self._actions.accept_replica(accepted, order.accept_replica.grant)
-                outcome.done.SetInParent()
-            case "start_replication":
-                assignment = _assignment(order.start_replication)
-                await self._actions.start_replication(assignment, order.start_replication.grant)
-                outcome.done.SetInParent()
+                path = await self._target.accept(replica_terms(order.accept_replica))
+                outcome.replica_accepted.path = str(path)
+            case "remove_replica":
+                remove = order.remove_replica
+                protection_id = _protection(remove.protection_id)
+                kept = await self._target.remove(protection_id, remove.keep_disks)
+                outcome.replica_removed.SetInParent()
+                outcome.replica_removed.kept_paths.extend(map(str, kept))
+            case "digest_point":
+                digests = await self._target.digest(point_name(order.digest_point), progress)
+                outcome.point_digests.CopyFrom(digests_message(digests))
             case "start_rehearsal":
-                request = _rehearsal(order.order_id, order.start_rehearsal)
-                started = await self._actions.start_rehearsal(request, progress)
+                request = rehearsal_request(order.order_id, order.start_rehearsal)
+                started = await self._target.start_rehearsal(request, progress)
                 outcome.rehearsal_started.CopyFrom(started_message(started))
             case "clean_up_rehearsal":
                 rehearsal_id = order.clean_up_rehearsal.rehearsal_id
-                cleaned_up = await self._actions.clean_up_rehearsal(rehearsal_id)
+                cleaned_up = await self._target.clean_up_rehearsal(rehearsal_id)
                 outcome.rehearsal_cleaned_up.CopyFrom(cleaned_up_message(cleaned_up))
-            case None:
+            case _:
                 raise OrderError("this agent does not know its action")
-        return outcome
 
 
-def _accepted(order: orders_pb2.AcceptReplica) -> AcceptedReplica:
-    return AcceptedReplica(
-        protection_id=order.protection_id,
-        epoch=order.epoch.number,
-        generation=order.epoch.generation,
-        source_host_id=_text(order.source_host_id, "source host"),
-        machine_id=_text(order.machine_id, "machine"),
-        machine_name=_text(order.machine_name, "machine name"),
-        retention=_span(order.retention, "retention"),
-    )
+def _protection(protection_id: str) -> str:
+    return identifier(protection_id, "protection")
 
 
-def _assignment(order: orders_pb2.StartReplication) -> Assignment:
-    return Assignment(
-        protection_id=order.protection_id,
-        epoch=order.epoch.number,
-        generation=order.epoch.generation,
-        machine_id=_text(order.machine_id, "machine"),
-        target_host_id=_text(order.target_host_id, "target host"),
-        target_address=_text(order.target_address, "target address"),
-        copy_frequency=_span(order.copy_frequency, "copy frequency"),
-    )
-
-
-def _rehearsal(order_id: str, order: orders_pb2.StartRehearsal) -> RehearsalRequest:
-    timeout = _span(order.guest_timeout, "guest timeout")
-    if not timedelta(0) < timeout <= MAX_GUEST_TIMEOUT:
-        raise OrderError(f"a guest timeout of {timeout} is out of range")
-    _check_nics(order.nics)
-    return RehearsalRequest(
-        rehearsal_id=order.rehearsal_id,
-        order_id=order_id,
-        protection_id=order.protection_id,
-        generation=order.generation,
-        sequence=order.sequence,
-        machine_name=_text(order.machine_name, "machine name"),
-        networks=networks_by_nic(order.nics),
-        guest_timeout=timeout,
-    )
-
-
-def _check_nics(nics: Sequence[orders_pb2.NicConnection]) -> None:
-    if len(nics) > MAX_NICS:
-        raise OrderError(f"{len(nics)} adapters, the limit is {MAX_NICS}")
-    for nic in nics:
-        _text(nic.nic_id, "adapter")
-        if nic.network:
-            _text(nic.network, "network")
-    if len({nic.nic_id for nic in nics}) != len(nics):
-        raise OrderError("an adapter is named twice")
-
-
-def _text(value: str, what: str) -> str:
-    if not value or len(value) > MAX_NAME_CHARACTERS or not value.isprintable():
-        raise OrderError(f"the {what} {value[:MAX_NAME_CHARACTERS]!r} is not a name")
-    return value
-
-
-def _span(message: Duration, what: str) -> timedelta:
-    try:
-        return message.ToTimedelta()
-    except (ValueError, OverflowError) as error:
-        raise OrderError(f"the {what} is not a duration") from error
+def _failure(error: _Told) -> types_pb2.Failure:
+    if isinstance(error, SourceError):
+        told = error.failure
+        return failure_message(told.code, told.cause, told.remedy)
+    if isinstance(error, OSError):
+        return failure_message(
+            "storage-error",
+            f"The host's storage failed: {error}.",
+            "Check the volumes of the agent's folders, then try again.",
+        )
+    return failure_message(error.code, error.cause, error.remedy)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from agent.replica.replica import Replica
+from agent.source.assignment import Assignment
 from agent.source.grants import HeldGrant
-from agent.source.state import Assignment
 from replikera.wire.v1 import session_pb2, types_pb2
 
 

@@ -3,13 +3,20 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from agent.failover.outcome import RehearsalCleanedUp, RehearsalStarted
 from agent.hypervisor.interface import Hypervisor, Inventory
+from agent.replica.point_digests import DiskDigest
 from agent.replica.points import SealedPoint
-from agent.source.status import ReplicationState, ReplicationStatus
+from agent.source.status import (
+    Failure,
+    ReplicationState,
+    ReplicationStatus,
+    VerificationStatus,
+)
 from replikera.blocks.segment import PointKind
 from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
 
@@ -18,6 +25,8 @@ _STATES = {
     ReplicationState.REPLICATING: session_pb2.REPLICATION_STATE_REPLICATING,
     ReplicationState.WAITING: session_pb2.REPLICATION_STATE_WAITING,
     ReplicationState.RESYNC_REQUIRED: session_pb2.REPLICATION_STATE_RESYNC_REQUIRED,
+    ReplicationState.RESYNCHRONIZING: session_pb2.REPLICATION_STATE_RESYNCHRONIZING,
+    ReplicationState.PAUSED: session_pb2.REPLICATION_STATE_PAUSED,
 }
 _KINDS = {
     PointKind.CRASH_CONSISTENT: types_pb2.POINT_KIND_CRASH_CONSISTENT,
@@ -34,7 +43,11 @@ def timestamp(instant: datetime) -> Timestamp:
 
 
 def host_facts(
-    hypervisor: Hypervisor, name: str, cloud: str, replication_address: str
+    hypervisor: Hypervisor,
+    name: str,
+    cloud: str,
+    replication_address: str,
+    replica_folders: Iterable[Path],
 ) -> types_pb2.HostFacts:
     """Return what this host says of itself."""
     return types_pb2.HostFacts(
@@ -44,6 +57,7 @@ def host_facts(
         agent_version=version("replikera"),
         replication_address=replication_address,
         minimum_copy_interval_ms=round(hypervisor.minimum_copy_interval_s * 1000),
+        replica_folders=map(str, replica_folders),
     )
 
 
@@ -77,16 +91,40 @@ def replication_message(status: ReplicationStatus) -> session_pb2.ReplicationRep
         total_bytes=status.total_bytes,
         rate=status.rate,
         acknowledged_sequence=status.acknowledged_sequence,
+        sent_bytes=status.sent_bytes,
+        failure=_told(status.failure),
+        warning=_told(status.warning),
+        verification=_verification_message(status.verification),
     )
-    if status.failure is not None:
-        message.failure.CopyFrom(
-            failure_message(status.failure.code, status.failure.cause, status.failure.remedy)
-        )
+    if status.compared_at is not None:
+        message.compared_at.CopyFrom(timestamp(status.compared_at))
     if status.acknowledged_capture_started_at is not None:
         message.acknowledged_capture_started_at.CopyFrom(
             timestamp(status.acknowledged_capture_started_at)
         )
     return message
+
+
+def _told(failure: Failure | None) -> types_pb2.Failure | None:
+    if failure is None:
+        return None
+    return failure_message(failure.code, failure.cause, failure.remedy)
+
+
+def _verification_message(
+    verification: VerificationStatus | None,
+) -> session_pb2.Verification | None:
+    if verification is None:
+        return None
+    finished_at = verification.finished_at
+    return session_pb2.Verification(
+        verification_id=verification.verification_id,
+        checked_bytes=verification.checked_bytes,
+        total_bytes=verification.total_bytes,
+        differing_bytes=verification.differing_bytes,
+        is_finished=verification.is_finished,
+        finished_at=None if finished_at is None else timestamp(finished_at),
+    )
 
 
 def point_message(point: SealedPoint) -> types_pb2.RecoveryPoint:
@@ -134,6 +172,18 @@ def started_message(started: RehearsalStarted) -> orders_pb2.RehearsalStarted:
             orders_pb2.NicConnection(nic_id=nic_id, network=network)
             for nic_id, network in started.networks.items()
         ],
+    )
+
+
+def digests_message(digests: Iterable[DiskDigest]) -> orders_pb2.PointDigests:
+    """Return the message of what a point's disks hold."""
+    return orders_pb2.PointDigests(
+        disks=[
+            orders_pb2.DiskDigest(
+                disk_id=disk.disk_id, name=disk.name, size=disk.size, sha256=disk.sha256
+            )
+            for disk in digests
+        ]
     )
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 
 from agent.control.backlog import Backlog
 from agent.control.ledger import LedgerError, OrderLedger
 from agent.control.messages import failed, failure_message
+from agent.control.turns import Turns
 from replikera.ports.clock import Clock
 from replikera.wire.v1 import orders_pb2
 
@@ -20,7 +21,24 @@ MAX_WAITING_ORDERS = 1024
 RETRY_SECONDS = 30.0
 """How soon an order is tried again whose intent or outcome could not be written."""
 
-Progress: TypeAlias = Callable[[str], None]
+_IN_TURN: Final = (
+    "accept_replica",
+    "start_replication",
+    "resync_replication",
+    "verify_replication",
+    "stop_replication",
+    "remove_replica",
+)
+"""What changes a protection here: the newest order must be the one that counts. Others may last and wait for nobody."""
+
+
+class Progress(Protocol):
+    """Takes the present step of an order, and of how many bytes how many are done where that is known."""
+
+    def __call__(self, step: str, done_bytes: int = 0, total_bytes: int = 0) -> None:
+        """Take it; never waits."""
+
+
 Handler: TypeAlias = Callable[[orders_pb2.Order, Progress], Awaitable[orders_pb2.OrderOutcome]]
 
 log = structlog.get_logger(__name__)
@@ -39,6 +57,7 @@ class Orders:
         self._waiting: asyncio.Queue[orders_pb2.Order] = asyncio.Queue(MAX_WAITING_ORDERS)
         self._in_hand: set[str] = set()
         self._slots = asyncio.Semaphore(MAX_RUNNING_ORDERS)
+        self._turns = Turns()
 
     def submit(self, order: orders_pb2.Order) -> None:
         """Take an order; one that is in hand already changes nothing. Never waits."""
@@ -86,7 +105,9 @@ class Orders:
 
     async def _carry_out(self, order: orders_pb2.Order) -> None:
         try:
-            self._backlog.add_outcome(await self._outcome_of(order))
+            async with self._turns.take(_changed_protection(order)):
+                outcome = await self._outcome_of(order)
+            self._backlog.add_outcome(outcome)
         finally:
             self._in_hand.discard(order.order_id)
             self._slots.release()
@@ -120,8 +141,8 @@ class Orders:
         return outcome
 
     async def _act(self, order: orders_pb2.Order) -> orders_pb2.OrderOutcome:
-        def progress(step: str) -> None:
-            self._backlog.report_progress(order.order_id, step)
+        def progress(step: str, done_bytes: int = 0, total_bytes: int = 0) -> None:
+            self._backlog.report_progress(order.order_id, step, done_bytes, total_bytes)
 
         try:
             return await self._handle(order, progress)
@@ -131,6 +152,11 @@ class Orders:
             cause = f"The agent failed unexpectedly: {type(error).__name__}: {error}."
             remedy = "Look at the agent's log and report this with it."
             return failed(order.order_id, failure_message("internal-error", cause, remedy))
+
+
+def _changed_protection(order: orders_pb2.Order) -> str:
+    action = order.WhichOneof("action")
+    return getattr(order, action).protection_id if action in _IN_TURN else ""
 
 
 def _interrupted(order_id: str) -> orders_pb2.OrderOutcome:

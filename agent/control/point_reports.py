@@ -59,11 +59,19 @@ class PointReports:
         """Report this replica from now on, beginning with its whole list."""
         self._watched[protection_id] = _Watched(generation, points)
 
+    def forget(self, protection_id: str) -> None:
+        """Say nothing more of a replica that is gone."""
+        self._watched.pop(protection_id, None)
+        if self._sent is not None and self._sent[1] == protection_id:
+            self._sent = None
+
     def changed(
         self, protection_id: str, new: Iterable[SealedPoint], released: Iterable[int]
     ) -> None:
-        """Note new and released points; never waits."""
-        watched = self._watched[protection_id]
+        """Note new and released points; never waits. Those of a forgotten replica are nobody's."""
+        watched = self._watched.get(protection_id)
+        if watched is None:
+            return
         if watched.is_stalled:
             watched.list_anew()
         if watched.is_whole_list_due:

@@ -1,20 +1,37 @@
-"""Accepts replicas and ties them to the reports about their points, from the first moment each exists."""
+"""Accepts and removes replicas, and ties them to the reports about their points for as long as each exists."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from agent.control.backlog import Backlog
+from agent.control.order_fields import PointName, ReplicaTerms
+from agent.control.orders import Progress
+from agent.failover.outcome import RehearsalError
 from agent.grants import GrantReader
 from agent.replica.accepted import AcceptedReplica
+from agent.replica.announcements import PointsChanged
+from agent.replica.errors import ReplicaError
 from agent.replica.permission import terms_of
-from agent.replica.replica import PointsChanged, Replica
+from agent.replica.point_digests import DiskDigest
+from agent.replica.replica import Replica
 from agent.replica.store import ReplicaStore
 
 
 class ReplicaReports:
-    """Accepts replicas and reports the points of all of them."""
+    """The replicas of this host as the vault orders them, and the reports of their points."""
 
-    def __init__(self, store: ReplicaStore, reader: GrantReader, backlog: Backlog) -> None:
+    def __init__(
+        self,
+        store: ReplicaStore,
+        reader: GrantReader,
+        backlog: Backlog,
+        rehearsals_of: Callable[[str], Awaitable[tuple[str, ...]]],
+    ) -> None:
+        """`rehearsals_of` names the rehearsals that a protection's replica is in use by."""
         self._store = store
         self._reader = reader
         self._backlog = backlog
+        self._rehearsals_of = rehearsals_of
         self._watched: set[str] = set()
 
     def watch_all(self) -> None:
@@ -22,17 +39,40 @@ class ReplicaReports:
         for replica in self._store.all():
             self._watch(replica)
 
-    async def accept(self, accepted: AcceptedReplica, grant: bytes) -> None:
-        """Accept a replica and report its points from now on.
+    async def accept(self, terms: ReplicaTerms) -> Path:
+        """Accept a replica and report its points from now on; return its folder.
 
         The grant that its source will present is checked now, so that an older one is refused; without one every
         grant of the vault will do. Raises `ReplicaError` and `GrantRefusedError`.
         """
-        version = self._version(accepted, grant)
-        await self._store.accept(accepted)
+        accepted = terms.accepted
+        version = self._version(accepted, terms.grant)
+        folder = await self._store.accept(accepted, terms.storage_folder)
         replica = self._store.get(accepted.protection_id)
         await replica.note_grant(version)
         self._watch(replica)
+        return folder
+
+    async def remove(self, protection_id: str, keep_disks: bool) -> tuple[Path, ...]:
+        """End a replica and return the disks that were kept; one that is gone is no error.
+
+        Raises `RehearsalError` while a rehearsal uses it, and `ReplicaError`.
+        """
+        if rehearsals := await self._rehearsals_of(protection_id):
+            raise _in_use(protection_id, rehearsals)
+        kept = await self._store.remove(protection_id, keep_disks)
+        self._watched.discard(protection_id)
+        self._backlog.points.forget(protection_id)
+        return kept
+
+    async def digest(self, point: PointName, progress: Progress) -> tuple[DiskDigest, ...]:
+        """Read a whole point and return what its disks hold. Raises `ReplicaError`."""
+        replica = self._store.get(point.protection_id)
+        if replica.accepted.generation != point.generation:
+            raise _unknown_point(point)
+        return await replica.point_digests(
+            point.sequence, lambda done, total: progress("read the point", done, total)
+        )
 
     def _version(self, accepted: AcceptedReplica, grant: bytes) -> int:
         if not grant:
@@ -53,3 +93,20 @@ class ReplicaReports:
 
         replica.subscribe(changed)
         self._backlog.on_urgent()
+
+
+def _in_use(protection_id: str, rehearsals: tuple[str, ...]) -> RehearsalError:
+    return RehearsalError(
+        "test-failover-exists",
+        f"The replica of protection {protection_id} is in use by test failover {', '.join(rehearsals)}.",
+        "Clean the test failover up first, then try again.",
+    )
+
+
+def _unknown_point(point: PointName) -> ReplicaError:
+    return ReplicaError(
+        "unknown-point",
+        f"Point {point.sequence} of generation {point.generation} is not, or no longer, on this host "
+        f"(protection {point.protection_id}).",
+        "Choose another point: `replikera point list` shows them.",
+    )

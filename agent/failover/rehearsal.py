@@ -119,6 +119,17 @@ class Rehearsals:
             await self._records.remove(rehearsal_id)
             return RehearsalCleanedUp(found)
 
+    async def using(self, protection_id: str) -> tuple[str, ...]:
+        """Return the ids of the rehearsals that stand on a protection's replica. Raises `RehearsalError`.
+
+        One that failed has removed what it made, or is removed without the replica.
+        """
+        return tuple(
+            record.rehearsal_id
+            for record in await self._records.all()
+            if record.protection_id == protection_id and record.state != RehearsalState.FAILED
+        )
+
     @contextmanager
     def _alone(self, rehearsal_id: str) -> Iterator[None]:
         if rehearsal_id in self._busy:

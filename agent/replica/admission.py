@@ -1,24 +1,39 @@
-"""Which segment may come next."""
+"""Which segment, and which initial pass, may come next."""
 
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.errors import RESYNC, ReplicaError
 from agent.replica.history import Head, History, have_same_shape
-from agent.replica.intake import refusal
-from replikera.blocks.segment import SegmentFormatError, SegmentHeader, decode_header
+from agent.replica.refusals import refusal
+from replikera.blocks.segment import (
+    SegmentFormatError,
+    SegmentHeader,
+    SegmentKind,
+    decode_header,
+)
 
 
 def admit(encoded: bytes, accepted: AcceptedReplica, history: History) -> SegmentHeader:
-    """Return the header of a segment that goes on from the head. Raises `ReplicaError`."""
-    try:
-        header = decode_header(encoded)
-    except SegmentFormatError as error:
-        raise ReplicaError(
-            "malformed-segment",
-            f"The header of a segment for protection {accepted.protection_id}: {error}.",
-            "Update both agents to one version.",
-        ) from error
+    """Return the header of a segment that goes on from the newest point. Raises `ReplicaError`."""
+    header = _decode(encoded, accepted)
+    check_place(header, accepted, history)
+    if header.kind is not SegmentKind.DELTA:
+        raise refusal(header, "wrong-kind", "the first point arrives as a pass, not as a segment")
+    return header
+
+
+def admit_pass(encoded: bytes, accepted: AcceptedReplica, history: History) -> SegmentHeader:
+    """Return the header of a pass that leads to the first point. Raises `ReplicaError`."""
+    header = _decode(encoded, accepted)
+    check_place(header, accepted, history)
+    if header.kind is not SegmentKind.INITIAL:
+        raise refusal(header, "wrong-kind", "it arrives as a segment, not as a pass")
+    return header
+
+
+def check_place(header: SegmentHeader, accepted: AcceptedReplica, history: History) -> None:
+    """Raise `ReplicaError` unless what has this header may become the next point."""
     _check_owner(header, accepted)
-    _check_place(header, history.head)
+    _check_head(header, history.head)
     newest = history.newest
     if newest is not None and not have_same_shape(header.disks, newest.disks):
         raise ReplicaError(
@@ -27,7 +42,17 @@ def admit(encoded: bytes, accepted: AcceptedReplica, history: History) -> Segmen
             f" point {newest.sequence}.",
             RESYNC,
         )
-    return header
+
+
+def _decode(encoded: bytes, accepted: AcceptedReplica) -> SegmentHeader:
+    try:
+        return decode_header(encoded)
+    except SegmentFormatError as error:
+        raise ReplicaError(
+            "malformed-segment",
+            f"The header of a segment for protection {accepted.protection_id}: {error}.",
+            "Update both agents to one version.",
+        ) from error
 
 
 def _check_owner(header: SegmentHeader, accepted: AcceptedReplica) -> None:
@@ -45,7 +70,7 @@ def _check_owner(header: SegmentHeader, accepted: AcceptedReplica) -> None:
         )
 
 
-def _check_place(header: SegmentHeader, head: Head) -> None:
+def _check_head(header: SegmentHeader, head: Head) -> None:
     if header.sequence != head.sequence + 1:
         raise refusal(header, "wrong-sequence", f"the next one is {head.sequence + 1}")
     if header.previous != head.chain_digest:

@@ -6,7 +6,7 @@ import xxhash
 
 from replikera.blocks.segment import SegmentFormatError
 from replikera.blocks.segment.canonical import Json, decode_canonical, encode_canonical
-from replikera.durable import write_durably
+from replikera.durable import TEMPORARY_SUFFIX, write_durably
 from replikera.ports.files import Files
 
 MAX_DOCUMENT_BYTES = 512 * 1024
@@ -18,6 +18,17 @@ _CHECKSUM = "checksum"
 def write_document(files: Files, path: Path, fields: dict[str, Json]) -> None:
     """Replace a document, atomically and durably."""
     write_durably(files, path, encode_canonical({**fields, _CHECKSUM: _checksum(fields)}))
+
+
+def place_document(files: Files, path: Path, fields: dict[str, Json]) -> None:
+    """Replace a document, atomically; durable when the caller has synced its folder."""
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    if files.status(temporary) is not None:
+        files.remove(temporary)
+    with files.create(temporary) as file:
+        file.write(encode_canonical({**fields, _CHECKSUM: _checksum(fields)}), 0)
+        file.sync()
+    files.replace(temporary, path)
 
 
 def read_document(files: Files, path: Path) -> dict[str, Json]:

@@ -10,9 +10,8 @@ from replikera.blocks.segment import SegmentFormatError
 from replikera.vhdx.errors import VhdxError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-RESYNC = (
-    "Points that are listed stay and can be tested; this version cannot continue the protection."
-)
+BASE_DAMAGED = "base-damaged"
+RESYNC = "Points that are listed stay and can be tested; resynchronize the protection to continue."
 
 
 class ReplicaError(Exception):
@@ -24,6 +23,25 @@ class ReplicaError(Exception):
         self.cause = cause
         self.remedy = remedy
         self.is_diverged = is_diverged
+
+
+class BaseDamagedError(Exception):
+    """Bytes of a base are not those that were written: those around `offset` of a disk, by its place and name."""
+
+    def __init__(self, disk: int, disk_name: str, offset: int) -> None:
+        super().__init__(f"{disk_name} at {offset}")
+        self.disk = disk
+        self.disk_name = disk_name
+        self.offset = offset
+
+
+def base_damaged(error: BaseDamagedError) -> ReplicaError:
+    """Return the error of a base that the storage did not keep as it was written."""
+    return ReplicaError(
+        BASE_DAMAGED,
+        f"The replica's disk {error.disk_name} has changed by itself around byte {error.offset}.",
+        "Resynchronize the protection, and check the volume. Points that do not need these bytes can be recovered.",
+    )
 
 
 def disk_full(folder: Path) -> ReplicaError:
@@ -62,5 +80,7 @@ def storage_errors(folder: Path) -> Iterator[None]:
         raise ReplicaError(
             "storage-error", f"{folder}: {error}.", "Check the volume; the agent tries again."
         ) from error
+    except BaseDamagedError as error:
+        raise base_damaged(error) from error
     except (SegmentFormatError, VhdxError) as error:
         raise damaged(folder, error) from error

@@ -48,6 +48,12 @@ class FrameWriter:
         self.records += count
         self.payload_bytes += length
 
+    def skip(self, frame: "Frame") -> None:
+        """Go on behind a frame that is there already."""
+        self.offset = frame.payload_offset + frame.payload_length
+        self.records += len(frame.records)
+        self.payload_bytes += frame.payload_length
+
 
 class Window:
     """Memory that one frame after the other is read into."""

@@ -22,24 +22,45 @@ class Head:
 class History:
     """`below` ends with the point that the base is and is reached by undo; `above` is reached by redo.
 
-    `is_interrupted`: the undo of the first point above is sealed, so the base may be half of that point. Then a point
-    below needs that undo too. `below` is empty before the first point, and where that undo is damaged.
+    `in_doubt`: an apply of so many points has begun, so the base may hold bytes of each of them. `must_roll_back`: it
+    cannot be finished, because redo of it is lost. `floor`: points below it cannot be reached while it is not finished,
+    because undo of it is lost; then `below` is empty, as it is before the first point.
     """
 
     position: Position
     below: tuple[PointRecord, ...] = ()
     above: tuple[PointRecord, ...] = ()
-    is_interrupted: bool = False
+    in_doubt: int = 0
+    must_roll_back: bool = False
+    floor: int = 0
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Tell whether an apply has begun and is not finished."""
+        return self.in_doubt > 0
 
     @property
     def records(self) -> tuple[PointRecord, ...]:
-        """Return all points, oldest first."""
-        return self.below + self.above
+        """Return all points that can be given back, oldest first."""
+        if not self.floor:
+            return self.below + self.above
+        return tuple(record for record in self.above if record.sequence >= self.floor)
+
+    @property
+    def highest_in_doubt(self) -> int:
+        """Return the newest point that the base may hold bytes of."""
+        return self.position.sequence + self.in_doubt
 
     @property
     def points(self) -> tuple[SealedPoint, ...]:
         """Return what an operator may choose from, oldest first."""
         return tuple(record.point for record in self.records)
+
+    @property
+    def first(self) -> int:
+        """Return the sequence of the oldest point; without points, that of the next one."""
+        oldest = self.below[:1] or self.above[:1]
+        return max(self.floor, oldest[0].sequence) if oldest else self.head.sequence + 1
 
     @property
     def newest(self) -> PointRecord | None:
@@ -61,9 +82,11 @@ class History:
 
     def find(self, sequence: int) -> PointRecord | None:
         """Return a point by its sequence."""
-        records = self.records
-        index = sequence - records[0].sequence if records else -1
-        return records[index] if 0 <= index < len(records) else None
+        for records in (self.below, self.above):
+            index = sequence - records[0].sequence if records else -1
+            if 0 <= index < len(records):
+                return records[index] if sequence >= self.floor else None
+        return None
 
 
 def have_same_shape(first: Sequence[DiskGeometry], second: Sequence[DiskGeometry]) -> bool:

@@ -19,11 +19,18 @@ MAX_ZERO_BYTES = 1 << 30
 class DiskImage(Protocol):
     """One disk in a file. Offsets and lengths are whole sectors."""
 
+    @property
+    def block_size(self) -> int:
+        """Return the unit in which the file grows, in bytes."""
+
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill `buffer` with what the disk holds."""
 
     def data_extents(self) -> Extents:
         """Return what may hold something other than zeros."""
+
+    def stored_extents(self) -> Extents:
+        """Return what of it takes room on the volume: what is a hole there is zeros. Asks for every hole."""
 
     def write(self, data: Buffer, offset: int) -> None:
         """Write; not durable before `flush`."""

@@ -4,15 +4,13 @@ A sealed name promises everything: the content was durable before the name was g
 before anybody was told.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from agent.replica.footer import Footer, read_footer
-from agent.replica.frames import Frame, FrameWriter, read_frames
-from agent.replica.layout import Layout
+from agent.replica.frames import Frame, read_frames
 from replikera.blocks.segment import (
     HEADER_BYTES,
     ChainDigest,
@@ -23,59 +21,7 @@ from replikera.blocks.segment import (
     decode_trailer,
 )
 from replikera.blocks.segment.header import disks_length
-from replikera.ports.files import Buffer, File, Files
-
-
-class OpenSegment:
-    """A delta while it is received: a file that no reader looks at."""
-
-    def __init__(self, files: Files, layout: Layout, header: SegmentHeader) -> None:
-        self._files = files
-        self._layout = layout
-        self._header = header
-        self._path = layout.open_file(header.sequence, header.attempt)
-        if files.status(self._path) is not None:
-            files.remove(self._path)
-        encoded = header.encode()
-        self._file = files.create(self._path)
-        try:
-            self._file.write(encoded, 0)
-        except OSError:
-            self.discard()
-            raise
-        self._frames = FrameWriter(self._file, len(encoded))
-
-    def add(self, records: bytes, payloads: Sequence[Buffer]) -> None:
-        """Append a batch as it came."""
-        self._frames.add(records, payloads)
-
-    def seal(self, trailer: bytes, chain_digest: bytes, sealed_at: datetime) -> None:
-        """Make the segment durable and give it the name that says so."""
-        footer = Footer(
-            sequence=self._header.sequence,
-            point_id=chain_digest,
-            previous=self._header.previous,
-            frames_end=self._frames.offset,
-            trailer_length=len(trailer),
-            records=self._frames.records,
-            payload_bytes=self._frames.payload_bytes,
-            sealed_at=sealed_at,
-        )
-        self._file.write_many([trailer, footer.encode()], self._frames.offset)
-        self._file.sync()
-        self._file.close()
-        self._files.replace(self._path, self._layout.redo_file(self._header.sequence))
-        self._files.sync_directory(self._layout.journal)
-
-    def give_up(self) -> None:
-        """Close the file; idempotent."""
-        self._file.close()
-
-    def discard(self) -> None:
-        """Remove the file; idempotent."""
-        self.give_up()
-        if self._files.status(self._path) is not None:
-            self._files.remove(self._path)
+from replikera.ports.files import File, Files
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ UNDO = ".undo"
 POINT = ".json"
 OPEN = ".open"
 _INITIAL = "initial-"
+_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,21 @@ class Layout:
     def positions(self) -> tuple[Path, Path]:
         """Return the two copies of the position."""
         return self.folder / "position.0", self.folder / "position.1"
+
+    @property
+    def intents(self) -> tuple[Path, Path]:
+        """Return the two copies of the record of the last apply that began."""
+        return self.folder / "intent.0", self.folder / "intent.1"
+
+    @property
+    def pins(self) -> Path:
+        """Return the file that says who relies on the base staying what it is."""
+        return self.folder / "pins.json"
+
+    @property
+    def removal(self) -> Path:
+        """Return the file that says that all others go."""
+        return self.folder / "removal.json"
 
     @property
     def journal(self) -> Path:
@@ -75,10 +91,32 @@ class Layout:
         """Tell whether a name in the folder is that of some attempt's images."""
         return name.startswith(_INITIAL)
 
+    def pass_file(self, attempt: int) -> Path:
+        """Return what says how far an attempt's images are durable."""
+        return self.images(attempt) / "pass.json"
+
 
 def sequences(names: list[str], suffix: str) -> list[int]:
     """Return the sequence numbers of the files with that suffix, ascending; other names are left out."""
     stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    return sorted(int(stem) for stem in stems if len(stem) == _DIGITS and _is_number(stem))
+
+
+def open_attempts(names: list[str]) -> list[tuple[int, int]]:
+    """Return (sequence, attempt) of the open segments, ascending; other names are left out."""
+    stems = (name.removesuffix(OPEN).split(".") for name in names if name.endswith(OPEN))
     return sorted(
-        int(stem) for stem in stems if len(stem) == 20 and stem.isascii() and stem.isdecimal()
+        (int(stem[0]), int(stem[1]))
+        for stem in stems
+        if len(stem) == 2 and len(stem[0]) == _DIGITS and all(map(_is_number, stem))
     )
+
+
+def image_attempts(names: list[str]) -> list[int]:
+    """Return the attempts that have a folder of images, ascending; other names are left out."""
+    stems = (name.removeprefix(_INITIAL) for name in names if name.startswith(_INITIAL))
+    return sorted(int(stem) for stem in stems if _is_number(stem))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS

@@ -5,40 +5,49 @@ the history, one caller at a time (the asynchronous `Replica` sees to that); the
 that is replaced under a lock.
 """
 
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
-from agent.replica import apply
 from agent.replica.accepted import AcceptedReplica, read_accepted, write_accepted
-from agent.replica.admission import admit
-from agent.replica.attempt import Attempt
-from agent.replica.errors import ReplicaError, damaged, storage_errors, storage_failed
+from agent.replica.applier import Applier
+from agent.replica.chronicle import Chronicle
+from agent.replica.deltas import Deltas
+from agent.replica.errors import ReplicaError, damaged, storage_errors
 from agent.replica.fence import FencedFiles
 from agent.replica.grant_file import SeenGrants
 from agent.replica.history import History
 from agent.replica.images import ImageFormat
-from agent.replica.intake import refusal
-from agent.replica.journal import Redo, open_redo
 from agent.replica.layout import Layout
 from agent.replica.materialise import Recovered, materialise
-from agent.replica.points import PointRecord, write_point
+from agent.replica.passes import Passes
+from agent.replica.pins import Pin, Pins
+from agent.replica.point_digests import PointDigests, Range, range_digests
+from agent.replica.point_view import PointView
+from agent.replica.points import PointRecord
 from agent.replica.position import Position, write_position
 from agent.replica.recovery import recover
+from agent.replica.removal import export, finish_removal, free_export, mark_removed
 from agent.replica.retention import releasable, remove_points
 from agent.replica.storage import Storage
-from replikera.blocks.segment import NO_POINT, DiskGeometry, SegmentFormatError
-from replikera.ports.files import Buffer, Files
+from agent.replica.unfinished import Unfinished, find_unfinished
+from agent.replica.views import Views
+from replikera.blocks.segment import NO_POINT, DiskGeometry
+from replikera.ports.files import Files
 
 
 def create_lineage(
-    files: Files, folder: Path, accepted: AcceptedReplica, image_format: ImageFormat
+    files: Files,
+    folder: Path,
+    accepted: AcceptedReplica,
+    image_format: ImageFormat,
+    seed_folder: Path | None = None,
 ) -> "Lineage":
     """Make an empty replica; it exists when this returns, and not at all when a crash comes before."""
-    storage = Storage(FencedFiles(files), Layout(folder), image_format)
+    storage = Storage(FencedFiles(files), Layout(folder), image_format, seed_folder)
     fenced, layout = storage.files, storage.layout
     with storage_errors(folder):
         for directory in layout.directories:
@@ -49,34 +58,59 @@ def create_lineage(
         empty = Position(accepted.generation, accepted.epoch, 0, NO_POINT, 0, 0, 0)
         position = write_position(fenced, layout, empty)
         write_accepted(fenced, layout, accepted)
-    return Lineage(storage, files, accepted, History(position))
+    return Lineage(storage, files, accepted, History(position), Unfinished())
 
 
-def open_lineage(files: Files, folder: Path, image_format: ImageFormat) -> "Lineage | None":
+def open_lineage(
+    files: Files, folder: Path, image_format: ImageFormat, seed_folder: Path | None = None
+) -> "Lineage | None":
     """Open a replica after any crash; None where it was never completely accepted. Raises `ReplicaError`."""
-    storage = Storage(FencedFiles(files), Layout(folder), image_format)
+    storage = Storage(FencedFiles(files), Layout(folder), image_format, seed_folder)
     with storage_errors(folder):
         storage.files.sync_directory(folder)
         if files.status(storage.layout.accepted) is None:
             return None
         accepted = read_accepted(storage.files, storage.layout)
-        return Lineage(storage, files, accepted, recover(storage, accepted))
+        history = recover(storage, accepted)
+        unfinished = find_unfinished(storage, accepted, history)
+        lineage = Lineage(storage, files, accepted, history, unfinished)
+        lineage.settle_base()
+        return lineage
+
+
+class Arriving(NamedTuple):
+    """The attempt that is open, 0 where none is, and how many records of it survive a crash."""
+
+    attempt: int
+    durable_records: int
 
 
 class Lineage:
     """See the module. Every method raises `ReplicaError`; after a failed sync each does until it is reopened."""
 
     def __init__(
-        self, storage: Storage, files: Files, accepted: AcceptedReplica, history: History
+        self,
+        storage: Storage,
+        files: Files,
+        accepted: AcceptedReplica,
+        history: History,
+        unfinished: Unfinished,
     ) -> None:
         self._storage = storage
         self._grants = SeenGrants(storage.files, storage.layout)
         self._files = files
         self._accepted = accepted
-        self._history = history
-        self._changing = threading.Lock()
-        self._attempt: Attempt | None = None
-        self._damage: ReplicaError | None = None
+        self._chronicle = Chronicle(storage, history)
+        self._pins = Pins(storage.files, storage.layout)
+        self._views = Views(storage, lambda: self._history)
+        self._applier = Applier(storage, self._chronicle, self._pins, self._views)
+        self.deltas = Deltas(storage, self._chronicle, lambda: self._accepted, unfinished.attempt)
+        self.passes = Passes(storage, self._chronicle, lambda: self._accepted, unfinished.state)
+
+    @property
+    def layout(self) -> Layout:
+        """Return where its files are."""
+        return self._storage.layout
 
     @property
     def accepted(self) -> AcceptedReplica:
@@ -91,13 +125,29 @@ class Lineage:
     @property
     def history(self) -> History:
         """Return the points as they are now."""
-        return self._history
+        return self._chronicle.history
+
+    @property
+    def has_work(self) -> bool:
+        """Tell whether there is something to apply that may be applied now."""
+        return self._applier.has_work
+
+    @property
+    def is_removed(self) -> bool:
+        """Tell whether it has ended."""
+        return self._chronicle.has_ended
+
+    @property
+    def trouble(self) -> ReplicaError | None:
+        """Return what is known to be wrong although all goes on, None for nothing."""
+        newest = self._history.newest
+        damage = self._storage.damage.error(newest.disks) if newest is not None else None
+        return damage or self._pins.trouble
 
     @property
     def failure(self) -> ReplicaError | None:
         """Return why it refuses everything, None where it does not."""
-        failed = self._storage.files.fence.failure
-        return storage_failed(failed) if failed is not None else None
+        return self._chronicle.failure
 
     def change_terms(self, accepted: AcceptedReplica) -> None:
         """Keep the replica under new terms of the same lineage."""
@@ -110,50 +160,17 @@ class Lineage:
         with self._storage_errors():
             return self._grants.note(version)
 
-    def begin(self, encoded: bytes) -> Attempt:
-        """Open the segment that goes on from the head; an attempt that was open is removed."""
+    def arriving(self) -> Arriving:
+        """Return what can be gone on with, durable."""
         with self._storage_errors():
-            if self._damage is not None:
-                raise self._damage
-            header = admit(encoded, self._accepted, self._history)
-            if self._attempt is not None and header.attempt < self._attempt.header.attempt:
-                raise refusal(header, "stale-attempt", "a later attempt is open")
-            self._discard_attempt()
-            self._storage.require_space(0)
-            self._attempt = Attempt(self._storage, header, self._history.newest)
-            return self._attempt
-
-    def add(self, attempt: Attempt, records: bytes, payloads: Sequence[Buffer]) -> None:
-        """Check and store a batch. One that is refused changes nothing; a failed write ends the attempt."""
-        self._require_open(attempt)
-        try:
-            with self._storage_errors():
-                attempt.add(records, payloads)
-        except ReplicaError as error:
-            self._end_unless_refused(error)
-            raise
-
-    def seal(
-        self, attempt: Attempt, trailer: bytes, chain_digest: bytes, now: datetime
-    ) -> PointRecord:
-        """Make the segment a point, durably."""
-        self._require_open(attempt)
-        try:
-            with self._storage_errors():
-                record = attempt.finish(trailer, chain_digest, now)
-                attempt.seal(trailer, record)
-                self._take_over(attempt, record)
-        except ReplicaError as error:
-            self._end_unless_refused(error)
-            raise
-        self._attempt = None
-        return record
-
-    def discard(self, attempt: Attempt) -> None:
-        """Remove what an attempt received; one that is not open any more is no error."""
-        if self._attempt is attempt:
-            with self._storage_errors():
-                self._discard_attempt()
+            if not self._history.head.sequence:
+                state = self.passes.state
+                return Arriving(state.attempt, state.records) if state else Arriving(0, 0)
+            attempt = self.deltas.open_attempt
+            if attempt is None:
+                return Arriving(0, 0)
+            attempt.sync()
+            return Arriving(attempt.header.attempt, attempt.durable_records)
 
     def abandon(self, generation: str, sequence: int, attempt: int) -> int:
         """Give up all attempts up to this one; return the durable floor."""
@@ -166,43 +183,129 @@ class Lineage:
                     f" one of {self._accepted.machine_name} is {head.sequence + 1}.",
                     "The source asks for the head again.",
                 )
-            if self._attempt is not None and self._attempt.header.attempt <= attempt:
-                self._discard_attempt()
+            self.deltas.abandon(attempt)
+            self.passes.abandon(attempt)
             floor = max(head.attempt_floor, attempt + 1)
-            self._move(
+            self._chronicle.move(
                 lambda position: replace(position, floor_sequence=sequence, floor_attempt=floor)
             )
             self._storage.files.sync_directory(self._storage.layout.journal)
             return floor
 
-    def apply_next(self, now: datetime) -> Generator[None]:
-        """Bring the base forward by one point, a window at a time; nothing where it is the newest."""
+    def settle_base(self) -> None:
+        """Take back an apply that a crash interrupted and that cannot be finished, unless a pin keeps the base."""
         with self._storage_errors():
-            history = self._history
-            if not history.above:
+            if not self._history.must_roll_back:
                 return
-            record = history.above[0]
-            try:
-                yield from self._apply(history, record, now)
-            except SegmentFormatError as error:
-                yield from self._give_up(record, error)
+            if not self._pins.hold_base:
+                for _ in self._applier.roll_back():
+                    pass
+                return
+            problem = (
+                "redo of an apply that had begun is lost, and a pin keeps it from being undone"
+            )
+            self._chronicle.lose(damaged(self._storage.layout.journal, problem))
+
+    def apply_next(self, now: datetime) -> Generator[bool]:
+        """Bring the base forward by a batch of points, a step at a time; nothing where it may not or need not move.
+
+        Yields True where others may read the base before it goes on.
+        """
+        with self._storage_errors():
+            yield from self._applier.apply_next(now)
+
+    def ask_to_stop(self) -> None:
+        """End a running apply soon and begin none, until `allow_apply` was called as often."""
+        self._applier.ask_to_stop()
+
+    def allow_apply(self) -> None:
+        """Take back one `ask_to_stop`."""
+        self._applier.allow()
+
+    def pin(self, order_id: str, sequence: int) -> None:
+        """Keep a point, and the base as it is, for an order, durably; the same again changes nothing.
+
+        Nothing may be applied or released meanwhile.
+        """
+        with self._storage_errors():
+            record = self.find(sequence)
+            self._pins.add(Pin(order_id, sequence, record.point_id))
+
+    def unpin(self, order_id: str) -> None:
+        """Give up what an order keeps, durably; nothing kept is no error."""
+        with self._storage_errors():
+            self._pins.remove(order_id)
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """Return who keeps the base as it is."""
+        return self._pins.all
 
     def release(self, now: datetime, retention: timedelta) -> int:
         """Release the oldest points that are past their retention; return how many."""
         with self._storage_errors():
-            expired = releasable(self._history, now, retention)
+            if self._pins.trouble is not None:
+                return 0
+            kept = self._views.held | self._pins.sequences
+            expired = releasable(self._history, now, retention, kept)
             count = len(expired)
-            self._change(lambda history: replace(history, below=history.below[count:]))
+            self._chronicle.change(lambda history: replace(history, below=history.below[count:]))
             remove_points(self._storage, expired)
             return count
 
     def materialise(
         self, sequence: int, choose_path: Callable[[DiskGeometry], Path]
     ) -> Generator[Recovered | None]:
-        """Write a point as standalone disks; the last thing yielded is the files."""
+        """Write a point as standalone disks; the base may move between two steps. At last the files are yielded."""
+        with self._storage_errors(), self._views.lasting(self.find(sequence)) as view:
+            yield from materialise(view, self._files, self._storage.image_format, choose_path)
+
+    def remove(self, exports: Path | None) -> Generator[None]:
+        """End the replica, a step at a time; the disks of its newest point stay in a folder of `exports`.
+
+        Nobody may receive, apply or release meanwhile. Raises `ReplicaError` and leaves the replica as it was: while it
+        is pinned, and where its disks cannot be kept.
+        """
         with self._storage_errors():
-            record = self.find(sequence)
-            yield from materialise(self._storage, self._files, self._history, record, choose_path)
+            self._require_unpinned()
+            kept_in = None
+            newest = self._history.newest
+            if exports is not None and newest is not None:
+                kept_in = free_export(self._files, exports, self._accepted.protection_id)
+                yield from self._export(newest, kept_in)
+            self._views.end_all()
+            mark_removed(self._storage.files, self.layout, kept_in)
+            self._chronicle.end(_removed(self._accepted))
+            # A file that stays open keeps its space, and on Windows its name.
+            self.deltas.give_up()
+            self.passes.give_up()
+            finish_removal(self._storage.files, self.layout)
+
+    def open_view(self, sequence: int) -> PointView:
+        """Return a point to read from; the caller closes it. It ends when the base moves: see `PointView`.
+
+        Nothing may be applied or released while it opens.
+        """
+        with self._storage_errors():
+            return self._views.open(self.find(sequence))
+
+    def range_digests(self, sequence: int, ranges: Sequence[Range]) -> Generator[bytes]:
+        """Digest ranges of a point, a window at a time; the last thing yielded is all digests."""
+        with self._storage_errors():
+            yield from range_digests(self._views.kept(self.find(sequence)), ranges)
+
+    def digest_slice(self, sequence: int, digests: PointDigests) -> Generator[None]:
+        """Bring the digests of a whole point forward by a slice."""
+        with self._storage_errors():
+            yield from digests.take(self._views.kept(self.find(sequence)))
+
+    def hold(self, sequence: int) -> AbstractContextManager[None]:
+        """Keep a point from being released for as long as somebody reads it."""
+        return self._views.hold(self.find(sequence).sequence)
+
+    def drop_unused_view(self) -> None:
+        """Close the files of a view that nobody asks for any more."""
+        self._views.drop_unused()
 
     def find(self, sequence: int) -> PointRecord:
         """Return a point. Raises `ReplicaError` for one that is not there."""
@@ -215,112 +318,33 @@ class Lineage:
             )
         return record
 
-    def _apply(self, history: History, record: PointRecord, now: datetime) -> Iterator[None]:
-        storage, position = self._storage, history.position
-        with open_redo(storage.files, storage.layout.redo_file(record.sequence)) as redo:
-            _check_identity(redo, record, position)
-            if not history.is_interrupted:
-                yield from apply.prepare(storage, redo, position.initial_attempt, now)
-                self._change(lambda history: replace(history, is_interrupted=True))
-            yield from apply.write_base(storage, redo, position.initial_attempt)
-        write_point(storage.files, storage.layout, record)
-        self._advance(record)
-        storage.files.remove(storage.layout.redo_file(record.sequence))
+    def _export(self, newest: PointRecord, folder: Path) -> Generator[None]:
+        position = self._history.position
+        is_base = position.point_id == newest.point_id and not self._history.in_doubt
+        images = self.layout.images(position.initial_attempt) if is_base else None
+        with self._views.open(newest) as view:
+            yield from export(view, self._files, self._storage.image_format, folder, images)
 
-    def _advance(self, record: PointRecord) -> None:
-        self._move(
-            lambda position: replace(position, sequence=record.sequence, point_id=record.point_id),
-            lambda history: replace(
-                history,
-                below=(*history.below, record),
-                above=history.above[1:],
-                is_interrupted=False,
-            ),
-        )
+    def _require_unpinned(self) -> None:
+        if self._pins.hold_base:
+            raise self._pins.trouble or ReplicaError(
+                "replica-pinned",
+                f"The replica of {self._accepted.machine_name} is in use by"
+                f" {', '.join(pin.order_id for pin in self._pins.all)}.",
+                "Clean up its test failovers first.",
+            )
 
-    def _give_up(self, record: PointRecord, error: SegmentFormatError) -> Iterator[None]:
-        """Take damaged redo out of the history: neither this point nor one after it can be reached."""
-        with self._changing:  # together: no segment may be appended between the two
-            self._damage = damaged(self._storage.layout.redo_file(record.sequence), error)
-            self._history = replace(self._history, above=())
-        if self._history.is_interrupted:
-            attempt = self._history.position.initial_attempt
-            yield from apply.roll_back(self._storage, attempt, record.disks, record.sequence)
-            self._change(lambda history: replace(history, is_interrupted=False))
-        raise self._damage
+    @property
+    def _history(self) -> History:
+        return self._chronicle.history
 
-    def _take_over(self, attempt: Attempt, record: PointRecord) -> None:
-        if record.sequence > 1:
-            self._change(lambda history: self._append(history, record))
-            return
-        write_point(self._storage.files, self._storage.layout, record)
-        initial_attempt = attempt.header.attempt
-        self._move(
-            lambda position: replace(
-                position, sequence=1, point_id=record.point_id, initial_attempt=initial_attempt
-            ),
-            lambda history: replace(history, below=(record,)),
-        )
-
-    def _append(self, history: History, record: PointRecord) -> History:
-        """Return the history with one more point. Damage may have been found while its segment arrived."""
-        newest = history.newest
-        if self._damage is not None:
-            raise self._damage
-        if newest is None or newest.point_id != record.previous:
-            raise AssertionError(f"point {record.sequence} does not go on from the newest one")
-        return replace(history, above=(*history.above, record))
-
-    def _change(self, change: Callable[[History], History]) -> None:
-        with self._changing:
-            self._history = change(self._history)
-
-    def _move(
-        self,
-        move: Callable[[Position], Position],
-        change: Callable[[History], History] = lambda history: history,
-    ) -> None:
-        """Move the position durably, and only then change the history to what it says."""
-        files, layout = self._storage.files, self._storage.layout
-        with self._changing:
-            position = write_position(files, layout, move(self._history.position))
-            self._history = change(replace(self._history, position=position))
-
-    @contextmanager
-    def _storage_errors(self) -> Iterator[None]:
-        failure = self.failure
-        if failure is not None:
-            raise failure
-        with storage_errors(self._storage.layout.folder):
-            yield
-
-    def _require_open(self, attempt: Attempt) -> None:
-        if self._damage is not None:
-            # The point that the attempt goes on from cannot be reached any more.
-            with self._storage_errors():
-                self._discard_attempt()
-            raise self._damage
-        if self._attempt is not attempt:
-            raise refusal(attempt.header, "stale-attempt", "this attempt is not open any more")
-
-    def _end_unless_refused(self, error: ReplicaError) -> None:
-        """End the attempt that the storage failed; what a peer did wrong leaves it open."""
-        if self.failure is not None and self._attempt is not None:
-            # Whether it became a point is for the next start to read from the disk: remove nothing.
-            self._attempt.give_up()
-            self._attempt = None
-        elif isinstance(error.__cause__, OSError) or error.code == "disk-full":
-            with suppress(OSError):
-                self._discard_attempt()
-
-    def _discard_attempt(self) -> None:
-        attempt, self._attempt = self._attempt, None
-        if attempt is not None:
-            attempt.discard()
+    def _storage_errors(self) -> AbstractContextManager[None]:
+        return self._chronicle.errors()
 
 
-def _check_identity(redo: Redo, record: PointRecord, position: Position) -> None:
-    if redo.footer.point_id != record.point_id:
-        raise SegmentFormatError("it is not the segment that was sealed")
-    if redo.header.previous != position.point_id:
-        raise SegmentFormatError("it does not go on from the base's point")
+def _removed(accepted: AcceptedReplica) -> ReplicaError:
+    return ReplicaError(
+        "unknown-protection",
+        f"The replica of {accepted.machine_name} was removed from this host.",
+        "Enable the protection with this host as its target.",
+    )

@@ -6,7 +6,7 @@ from typing import NoReturn
 from agent.grants import GrantReader, GrantRefusedError, GrantTerms, expired, superseded
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.errors import ReplicaError
-from agent.replica.incoming import GrantEnded, Incoming
+from agent.replica.messages import GrantEnded, Incoming
 from agent.replica.replica import Replica
 from replikera.ports.clock import Clock
 from replikera.trust.grant import Grant

@@ -1,14 +1,20 @@
-"""Records with the bytes that belong to them, verified."""
+"""Records with the bytes that belong to them, unpacked and verified."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from replikera.blocks.segment import Records, SegmentFormatError, record_checksum
+from replikera.blocks.segment import (
+    Codec,
+    Records,
+    SegmentFormatError,
+    decompress,
+    record_checksum,
+)
 from replikera.ports.files import Buffer
 
 
 class Piece(NamedTuple):
-    """A range of a disk and its bytes; `data` is None where the range is zeros."""
+    """A range of a disk and its plain bytes; `data` is None where the range is zeros."""
 
     disk: int
     offset: int
@@ -47,16 +53,18 @@ class PayloadCursor:
 
 
 def verified_pieces(records: Records, parts: Sequence[Buffer]) -> Iterator[Piece]:
-    """Yield every record with its bytes. Raises `SegmentFormatError` at the first wrong checksum."""
+    """Yield every record with its bytes. Raises `SegmentFormatError` at the first that is not what was sent."""
     if int(records["stored_length"].sum(dtype="int64")) != sum(len(part) for part in parts):
         raise SegmentFormatError("the payload has another length than its records say")
     cursor = PayloadCursor(parts)
     checksums = records["checksum"].tobytes()
     # Columns, because taking a row of a structured array apart costs more than hashing 4 KiB.
-    columns = (records[name].tolist() for name in ("disk", "stored_length", "offset", "length"))
-    for number, (disk, stored, offset, length) in enumerate(zip(*columns, strict=True)):
+    names = ("disk", "codec", "stored_length", "offset", "length")
+    columns = (records[name].tolist() for name in names)
+    for number, (disk, codec, stored, offset, length) in enumerate(zip(*columns, strict=True)):
         data = cursor.take(stored)
-        expected = checksums[16 * number : 16 * number + 16]
-        if record_checksum(disk, offset, length, data) != expected:
+        if codec != Codec.NONE:
+            data = memoryview(decompress(Codec(codec), data, length))
+        if record_checksum(disk, offset, length, data) != checksums[16 * number : 16 * number + 16]:
             raise SegmentFormatError(f"disk {disk} offset {offset}: wrong checksum")
         yield Piece(disk, offset, length, data if stored else None)

@@ -1,9 +1,10 @@
 """Recovery points as the replica keeps them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.replica.documents import read_document, write_document
+from agent.replica.documents import place_document, read_document
 from agent.replica.layout import Layout
 from replikera.blocks.segment import DiskGeometry, PointKind, SegmentFormatError
 from replikera.blocks.segment.canonical import (
@@ -76,8 +77,19 @@ class PointRecord:
 
 def write_point(files: Files, layout: Layout, record: PointRecord) -> None:
     """Make a point's description durable."""
+    write_points(files, layout, [record])
+
+
+def write_points(files: Files, layout: Layout, records: Sequence[PointRecord]) -> None:
+    """Make the descriptions of points durable, their names together."""
+    for record in records:
+        place_document(files, layout.point_file(record.sequence), _fields(record))
+    files.sync_directory(layout.points)
+
+
+def _fields(record: PointRecord) -> dict[str, Json]:
     point = record.point
-    fields: dict[str, Json] = {
+    return {
         "capture_ended_at": format_instant(point.capture_ended_at),
         "capture_started_at": format_instant(point.capture_started_at),
         "chain_digest": point.chain_digest.hex(),
@@ -91,7 +103,6 @@ def write_point(files: Files, layout: Layout, record: PointRecord) -> None:
         "sealed_at": format_instant(point.sealed_at),
         "sequence": point.sequence,
     }
-    write_document(files, layout.point_file(point.sequence), fields)
 
 
 def read_point(files: Files, layout: Layout, sequence: int) -> PointRecord:

@@ -2,7 +2,8 @@
 
 Before a source has shown that it may, only its first message is read. From then on a conversation has two parts. One
 takes messages off the stream and decodes them, one message or batch ahead; the other acts on them in order and is the
-only one that answers. It ends with the grant that the source presented last.
+only one that answers. Beside them, what arrives is made durable. The conversation ends with the grant that the source
+presented last.
 """
 
 import asyncio
@@ -15,21 +16,15 @@ import structlog
 from agent.grants import GrantReader
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.errors import RESYNC, ReplicaError
-from agent.replica.incoming import (
-    Incoming,
-    Open,
-    ProtocolViolationError,
-    read_messages,
-    read_opening,
-)
+from agent.replica.incoming import read_messages, read_opening
+from agent.replica.messages import Incoming, Open, ProtocolViolationError
 from agent.replica.permission import Permission, admitted
 from agent.replica.reception import Reception
 from agent.replica.replica import Replica
+from agent.replica.replies import Replies
 from agent.replica.store import ReplicaStore
 from replikera.ports.clock import Clock
 from replikera.ports.streams import MessageStream, StreamClosedError
-from replikera.wire.v1 import replication_pb2 as wire
-from replikera.wire.v1 import types_pb2
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +78,8 @@ class Receiver:
             companions = [
                 group.create_task(read_messages(stream, incoming)),
                 group.create_task(reception.permission.watch(incoming)),
+                group.create_task(reception.segments.keep_durable()),
+                group.create_task(reception.segments.watch_time()),
             ]
             try:
                 # In here: what a group lets out it wraps.
@@ -160,6 +157,4 @@ async def _told(stream: MessageStream) -> AsyncIterator[None]:
 
 async def _refuse(stream: MessageStream, error: ReplicaError) -> None:
     log.warning("replication refused", source=stream.peer, code=error.code, cause=error.cause)
-    failure = types_pb2.Failure(code=error.code, cause=error.cause, remedy=error.remedy)
-    refused = wire.Refused(failure=failure, is_diverged=error.is_diverged)
-    await stream.send(wire.ReplicateResponse(refused=refused).SerializeToString())
+    await Replies(stream).refused(error)

@@ -1,34 +1,34 @@
-"""Acts on what an admitted source sends: segments become points, and every message is answered in order."""
+"""Acts on what an admitted source sends, in its order, and answers."""
 
 import asyncio
 
-import structlog
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from agent.replica.incoming import (
+from agent.replica.messages import (
     Abandon,
+    AskDigests,
     Batch,
     Begin,
+    BeginChunk,
+    BeginPass,
     End,
+    EndChunk,
     Ended,
+    EndPass,
     GrantEnded,
     Incoming,
+    OfPass,
+    OfSegment,
     Open,
     Present,
     ProtocolViolationError,
+    Resume,
 )
+from agent.replica.pass_reception import PassReception
 from agent.replica.permission import Permission
-from agent.replica.points import SealedPoint
 from agent.replica.replica import Replica
-from agent.replica.writer import SegmentWriter
+from agent.replica.replies import Replies
+from agent.replica.segment_reception import SegmentReception
 from replikera.ports.clock import Clock
 from replikera.ports.streams import MessageStream
-from replikera.wire.v1 import replication_pb2 as wire
-
-RECEIPT_BYTES = 8 << 20
-"""An eighth of the source's window."""
-
-log = structlog.get_logger(__name__)
 
 
 class Reception:
@@ -37,13 +37,11 @@ class Reception:
     def __init__(
         self, stream: MessageStream, replica: Replica, permission: Permission, clock: Clock
     ) -> None:
-        self._stream = stream
         self._replica = replica
+        self._replies = Replies(stream)
         self.permission = permission
-        self._clock = clock
-        self._writer: SegmentWriter | None = None
-        self._unreceipted = 0
-        self._began = 0.0
+        self.segments = SegmentReception(replica, self._replies, clock)
+        self.passes = PassReception(replica, self._replies, clock)
 
     @property
     def protection_id(self) -> str:
@@ -51,23 +49,17 @@ class Reception:
         return self._replica.accepted.protection_id
 
     async def hold(self, incoming: "asyncio.Queue[Incoming]") -> None:
-        """Answer until the source ends the conversation; what is not sealed then is removed.
+        """Answer until the source ends the conversation; what is not sealed then can be gone on with.
 
         Raises `ReplicaError`, `ProtocolViolationError` and `StreamClosedError`.
         """
-        head = self._replica.head
-        opened = wire.ReplicaOpened(
-            sequence=head.sequence,
-            chain_digest=head.chain_digest if head.sequence else b"",
-            attempt_floor=head.attempt_floor,
-        )
-        await self._send(wire.ReplicateResponse(opened=opened))
+        arriving = await self._replica.arriving()
+        await self._replies.opened(self._replica.head, arriving)
         try:
             while await self._act(await incoming.get()):
                 pass
         finally:
-            if self._writer is not None:
-                await self._writer.discard()
+            await self._leave()
 
     async def _act(self, message: Incoming) -> bool:
         match message:
@@ -81,82 +73,52 @@ class Reception:
                 raise ProtocolViolationError("the conversation was opened twice")
             case GrantEnded():
                 self.permission.check()
-            case Begin() | Batch() | End() | Abandon():
+            case _:
                 self.permission.check()
                 await self._receive(message)
         return True
 
-    async def _receive(self, message: Begin | Batch | End | Abandon) -> None:
+    async def _receive(self, message: OfSegment | OfPass | Batch | Abandon | AskDigests) -> None:
         match message:
             case Batch():
                 await self._add(message)
-            case Begin():
-                await self._begin(message)
-            case End():
-                await self._seal(message)
+            case Begin() | Resume() | End():
+                await self._act_on_segment(message)
+            case BeginPass() | BeginChunk() | EndChunk() | EndPass():
+                await self._act_on_pass(message)
+            case AskDigests():
+                await self._answer(message)
             case Abandon():
                 await self._abandon(message)
 
-    async def _begin(self, message: Begin) -> None:
-        if self._writer is not None:
-            raise ProtocolViolationError("a segment begins inside a segment")
-        self._began = self._clock.monotonic()
-        self._unreceipted = 0
-        self._writer = await self._replica.begin(message.header)
-
     async def _add(self, batch: Batch) -> None:
-        if self._writer is None:
-            raise ProtocolViolationError("a batch outside a segment")
-        await self._writer.add(batch.records, batch.payloads)
-        self._unreceipted += len(batch.records) + sum(len(payload) for payload in batch.payloads)
-        if self._unreceipted >= RECEIPT_BYTES:
-            await self._send_receipt(self._writer)
+        if self.passes.is_open:
+            await self.passes.add(batch)
+        else:
+            await self.segments.add(batch)
 
-    async def _seal(self, message: End) -> None:
-        writer = self._writer
-        if writer is None:
-            raise ProtocolViolationError("the end of a segment that did not begin")
-        await self._send_receipt(writer)
-        # From here on the segment may be a point: removing it is no longer this conversation's to decide.
-        self._writer = None
-        point = await writer.seal(message.trailer, message.chain_digest)
-        await self._send(_sealed(point))
-        log.info(
-            "recovery point sealed",
-            protection=self.protection_id,
-            sequence=point.sequence,
-            payload_bytes=point.payload_bytes,
-            seconds=round(self._clock.monotonic() - self._began, 3),
-        )
+    async def _act_on_segment(self, message: OfSegment) -> None:
+        if self.passes.is_open:
+            raise ProtocolViolationError("a segment inside a pass")
+        await self.segments.act(message)
+
+    async def _act_on_pass(self, message: OfPass) -> None:
+        if self.segments.is_open:
+            raise ProtocolViolationError("a pass inside a segment")
+        await self.passes.act(message)
+
+    async def _answer(self, question: AskDigests) -> None:
+        if not question.sequence:
+            await self.passes.answer(question)
+            return
+        digests = await self._replica.digests(question.sequence, question.ranges)
+        await self._replies.digests(question.sequence, digests)
 
     async def _abandon(self, message: Abandon) -> None:
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
-            await writer.discard()
+        await self._leave()
         floor = await self._replica.abandon(message.generation, message.sequence, message.attempt)
-        answer = wire.Abandoned(sequence=message.sequence, attempt_floor=floor)
-        await self._send(wire.ReplicateResponse(abandoned=answer))
+        await self._replies.abandoned(message.sequence, floor)
 
-    async def _send_receipt(self, writer: SegmentWriter) -> None:
-        self._unreceipted = 0
-        receipt = wire.Receipt(
-            received_records=writer.received_records,
-            received_bytes=writer.received_bytes,
-            durable_records=writer.durable_records,
-        )
-        await self._send(wire.ReplicateResponse(receipt=receipt))
-
-    async def _send(self, message: wire.ReplicateResponse) -> None:
-        await self._stream.send(message.SerializeToString())
-
-
-def _sealed(point: SealedPoint) -> wire.ReplicateResponse:
-    sealed_at = Timestamp()
-    sealed_at.FromDatetime(point.sealed_at)
-    sealed = wire.Sealed(
-        generation=point.generation,
-        sequence=point.sequence,
-        chain_digest=point.chain_digest,
-        sealed_at=sealed_at,
-    )
-    return wire.ReplicateResponse(sealed=sealed)
+    async def _leave(self) -> None:
+        await self.segments.leave()
+        await self.passes.leave()

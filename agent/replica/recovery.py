@@ -5,12 +5,13 @@ another time line may carry the right number. Each names its point and the point
 """
 
 from contextlib import suppress
+from dataclasses import replace
 
 from agent.replica.accepted import AcceptedReplica
-from agent.replica.apply import roll_back
 from agent.replica.history import History
+from agent.replica.intent import IntentHeader, find_intent
 from agent.replica.journal import Redo, open_redo
-from agent.replica.layout import OPEN, POINT, REDO, UNDO, Layout, sequences
+from agent.replica.layout import POINT, REDO, UNDO, Layout, sequences
 from agent.replica.points import PointRecord, SealedPoint, read_point
 from agent.replica.position import Position, read_position
 from agent.replica.storage import Storage
@@ -21,7 +22,7 @@ from replikera.ports.files import Files
 
 
 def recover(storage: Storage, accepted: AcceptedReplica) -> History:
-    """Return the history; finish or undo what a crash interrupted, except an apply that can be finished later.
+    """Return the history. The base is only looked at: an apply that was interrupted is finished or undone later.
 
     Raises `SegmentFormatError` where what is left is not a replica.
     """
@@ -29,7 +30,7 @@ def recover(storage: Storage, accepted: AcceptedReplica) -> History:
     position = read_position(storage.files, storage.layout)
     if (position.generation, position.epoch) != (accepted.generation, accepted.epoch):
         raise SegmentFormatError("the position is that of another generation or epoch")
-    _remove_unsealed(storage.files, storage.layout, position)
+    _remove_unsealed(storage.files, storage.layout)
     if not position.sequence:
         return History(position)
     history = _read_history(storage, position)
@@ -52,7 +53,7 @@ def _read_history(storage: Storage, position: Position) -> History:
         raise SegmentFormatError(f"the file of point {newest.sequence} is not of the base's point")
     below = _read_below(storage.files, storage.layout, newest)
     above = _read_above(storage.files, storage.layout, newest)
-    return _settle_undo(storage, History(position, below, above))
+    return _settle_doubt(storage, History(position, below, above))
 
 
 def _read_below(files: Files, layout: Layout, newest: PointRecord) -> tuple[PointRecord, ...]:
@@ -71,8 +72,15 @@ def _read_below(files: Files, layout: Layout, newest: PointRecord) -> tuple[Poin
             break
         if not is_chained or before.point_id != oldest.previous:
             break
-        records.append(before)
+        records.append(_sharing(before, oldest))
     return tuple(reversed(records))
+
+
+def _sharing(record: PointRecord, other: PointRecord) -> PointRecord:
+    """Return the record with what it has in common with its neighbour in memory once: there may be many."""
+    if (record.machine, record.disks) != (other.machine, other.disks):
+        return record
+    return replace(record, machine=other.machine, disks=other.disks)
 
 
 def _leads_back_from(header: UndoHeader, record: PointRecord) -> bool:
@@ -114,51 +122,61 @@ def point_of(redo: Redo, before: PointRecord) -> PointRecord:
         payload_bytes=footer.payload_bytes,
         chain_digest=footer.point_id,
     )
-    return PointRecord(point, footer.previous, trailer.disks, trailer.machine or before.machine)
+    record = PointRecord(point, footer.previous, trailer.disks, trailer.machine or before.machine)
+    return _sharing(record, before)
 
 
-def _settle_undo(storage: Storage, history: History) -> History:
-    """Decide what a sealed undo above the base means: see the table in docs/replica-format.md."""
-    position, first = history.position, history.above[:1]
-    path = storage.layout.undo_file(position.sequence + 1)
-    try:
-        with open_undo(storage.files, path) as undo:
-            header = undo.header
-    except FileNotFoundError:
+def _settle_doubt(storage: Storage, history: History) -> History:
+    """Decide what an apply that had begun means: see the table in docs/replica-format.md."""
+    files, layout, position = storage.files, storage.layout, history.position
+    found = find_intent(files, layout.intents, position.point_id)
+    if found is None:
+        _remove_undo_above(files, layout, position.sequence)
         return history
-    except SegmentFormatError:
-        if not first:
-            raise
-        return History(position, (), history.above, is_interrupted=True)
-    if header.previous != position.point_id:
-        storage.files.remove(path)
-        return history
-    if first and _leads_back_from(header, first[0]):
-        return History(position, history.below, history.above, is_interrupted=True)
-    disks = history.below[-1].disks
-    for _ in roll_back(storage, position.initial_attempt, disks, position.sequence + 1):
-        pass
-    return history
+    _, intent = found
+    _remove_undo_above(files, layout, intent.last_sequence)
+    in_doubt = intent.last_sequence - position.sequence
+    floor = _lowest_reachable(files, layout, intent)
+    has_redo = intent.last_id in {record.point_id for record in history.above}
+    if has_redo:
+        below = () if floor else history.below
+        return History(position, below, history.above, in_doubt=in_doubt, floor=floor)
+    if floor:
+        raise SegmentFormatError("neither redo nor undo of an apply that had begun is whole")
+    return replace(history, in_doubt=in_doubt, must_roll_back=True)
 
 
-def _remove_unsealed(files: Files, layout: Layout, position: Position) -> None:
+def _lowest_reachable(files: Files, layout: Layout, intent: IntentHeader) -> int:
+    """Return 0 where all undos of a started apply are there, else the highest point that lacks its own."""
+    point_id = intent.last_id
+    for sequence in range(intent.last_sequence, intent.sequence, -1):
+        try:
+            with open_undo(files, layout.undo_file(sequence)) as undo:
+                if (undo.header.generation, undo.header.point_id) != (intent.generation, point_id):
+                    return sequence
+                point_id = undo.header.previous
+        except (FileNotFoundError, SegmentFormatError):
+            return sequence
+    return 0 if point_id == intent.point_id else intent.sequence + 1
+
+
+def _remove_undo_above(files: Files, layout: Layout, newest: int) -> None:
+    for sequence in sequences(files.list_directory(layout.undo), UNDO):
+        if sequence > newest:
+            files.remove(layout.undo_file(sequence))
+
+
+def _remove_unsealed(files: Files, layout: Layout) -> None:
     for directory in layout.directories:
         for name in files.list_directory(directory):
-            if name.endswith((TEMPORARY_SUFFIX, OPEN)):
+            if name.endswith(TEMPORARY_SUFFIX):
                 files.remove(directory / name)
-    images = layout.images(position.initial_attempt).name if position.sequence else ""
-    for name in files.list_directory(layout.folder):
-        if layout.is_images(name) and name != images:
-            files.remove_tree(layout.folder / name)
 
 
 def _remove_applied(files: Files, layout: Layout, position: Position) -> None:
     for sequence in sequences(files.list_directory(layout.journal), REDO):
         if sequence <= position.sequence:
             files.remove(layout.redo_file(sequence))
-    for sequence in sequences(files.list_directory(layout.undo), UNDO):
-        if sequence > position.sequence + 1:
-            files.remove(layout.undo_file(sequence))
 
 
 def _remove_released(files: Files, layout: Layout, oldest: int) -> None:

@@ -1,38 +1,38 @@
 """The replica of one machine, for the rest of the agent: nothing here blocks."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from agent.replica.accepted import AcceptedReplica
+from agent.replica.announcements import Announcements, PointsChanged
+from agent.replica.attempt import Attempt
 from agent.replica.errors import ReplicaError
 from agent.replica.history import Head
-from agent.replica.lineage import Lineage
+from agent.replica.lineage import Arriving, Lineage
 from agent.replica.materialise import Recovered
+from agent.replica.pass_writer import PassWriter
+from agent.replica.pins import Pin
+from agent.replica.point_digests import DiskDigest, PointDigests, Range
 from agent.replica.points import SealedPoint
 from agent.replica.retention import MAX_RELEASES
-from agent.replica.steps import run_steps
+from agent.replica.steps import next_step, run_steps
 from agent.replica.writer import SegmentWriter
 from replikera.blocks.segment import DiskGeometry
 from replikera.ports.clock import Clock
 from replikera.ports.workers import Worker
 
-
-@dataclass(frozen=True, slots=True)
-class PointsChanged:
-    """Points that are new, and sequences of points that cannot be chosen any more."""
-
-    points: tuple[SealedPoint, ...]
-    released: tuple[int, ...]
+T = TypeVar("T")
 
 
 class Replica:
     """Receives segments at one end while it applies, releases and recovers points at the other.
 
-    Two locks: `_turn` orders reception, `_base_lock` keeps apply and release away while a point is recovered.
+    Three locks: `_turn` orders reception, `_moving` is held by whoever moves the base, from begin to end, and
+    `_base_lock` by whoever reads or writes it, for some hundred MiB at most. They are taken in this order.
     """
 
     def __init__(
@@ -43,14 +43,20 @@ class Replica:
         self._clock = clock
         self._apply_limit = apply_limit
         self._turn = asyncio.Lock()
+        self._moving = asyncio.Lock()
         self._base_lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._subscribers: list[Callable[[PointsChanged], None]] = []
-        self._announced = lineage.history.points
+        self._announcements = Announcements(lineage.history)
         self._trouble: ReplicaError | None = None
         self._log = structlog.get_logger(__name__).bind(
             protection=lineage.accepted.protection_id, machine=lineage.accepted.machine_name
         )
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the replica."""
+        return self._lineage.layout.folder
 
     @property
     def accepted(self) -> AcceptedReplica:
@@ -70,9 +76,14 @@ class Replica:
         return self._lineage.history.head
 
     @property
+    def is_removed(self) -> bool:
+        """Tell whether it has ended."""
+        return self._lineage.is_removed
+
+    @property
     def trouble(self) -> ReplicaError | None:
-        """Return why apply or release stand still, None while they do not."""
-        return self._trouble
+        """Return why apply or release stand still, or what is wrong with the base; None for neither."""
+        return self._trouble or self._lineage.trouble
 
     def points(self) -> tuple[SealedPoint, ...]:
         """Return the points that can be recovered, oldest first."""
@@ -86,13 +97,31 @@ class Replica:
         """Return the machine description of a point. Raises `ReplicaError`."""
         return self._lineage.find(sequence).machine
 
+    async def arriving(self) -> Arriving:
+        """Return what an earlier conversation left open, durable. Raises `ReplicaError`."""
+        async with self._turn:
+            await run_steps(self._worker, self._lineage.deltas.read_again())
+            return await self._worker.run(self._lineage.arriving)
+
     async def begin(self, header: bytes) -> SegmentWriter:
         """Open the segment that goes on from the head. Raises `ReplicaError`."""
         async with self._turn:
-            attempt = await self._worker.run(self._lineage.begin, header)
-        return SegmentWriter(
-            self._lineage,
-            attempt,
+            attempt = await self._worker.run(self._lineage.deltas.begin, header)
+        return self._segment_writer(attempt)
+
+    async def resume(self, number: int, records: int) -> SegmentWriter:
+        """Go on with the open segment behind its durable records. Raises `ReplicaError`."""
+        async with self._turn:
+            attempt = await self._worker.run(self._lineage.deltas.resume, number, records)
+        return self._segment_writer(attempt)
+
+    async def begin_pass(self, header: bytes) -> PassWriter:
+        """Open the pass that leads to the first point. Raises `ReplicaError`."""
+        async with self._turn:
+            initial = await self._worker.run(self._lineage.passes.begin, header)
+        return PassWriter(
+            self._lineage.passes,
+            initial,
             worker=self._worker,
             clock=self._clock,
             turn=self._turn,
@@ -105,13 +134,73 @@ class Replica:
             return await self._worker.run(self._lineage.abandon, generation, sequence, attempt)
 
     async def materialise(self, sequence: int, paths: Callable[[DiskGeometry], Path]) -> Recovered:
-        """Write a point as standalone disks at the chosen paths, durably; reception goes on meanwhile.
+        """Write a point as standalone disks at the chosen paths, durably; everything else goes on meanwhile.
 
         The folders must exist. Raises `ReplicaError`; then nothing is left of it.
         """
+        with self._lineage.hold(sequence):
+            steps = self._lineage.materialise(sequence, paths)
+            return await self._share_base(steps, lambda _: True) or ()
+
+    async def digests(self, sequence: int, ranges: Sequence[Range]) -> bytes:
+        """Return the BLAKE3 digests of ranges of a point, 32 bytes each. Raises `ReplicaError`.
+
+        At most 256 ranges of at most 1 MiB each. The view of the point stays open for the next call.
+        """
         async with self._base_lock:
-            recovered = await run_steps(self._worker, self._lineage.materialise(sequence, paths))
-        return recovered or ()
+            steps = self._lineage.range_digests(sequence, ranges)
+            return await run_steps(self._worker, steps) or b""
+
+    async def point_digests(
+        self, sequence: int, progress: Callable[[int, int], None]
+    ) -> tuple[DiskDigest, ...]:
+        """Return the SHA-256 of every disk of a point; points come and go and the base moves meanwhile.
+
+        `progress` is called with the bytes that are done and all bytes. Raises `ReplicaError`.
+        """
+        with self._lineage.hold(sequence):
+            digests = PointDigests(self._lineage.find(sequence).disks)
+            while digests.digests is None:
+                async with self._base_lock:
+                    await run_steps(self._worker, self._lineage.digest_slice(sequence, digests))
+                progress(digests.done_bytes, digests.total_bytes)
+            return digests.digests
+
+    async def pin(self, order_id: str, sequence: int) -> None:
+        """Keep a point, and the base as it is, for an order, durably; the same again changes nothing.
+
+        An apply that runs ends at its next boundary first, and goes on when the last pin is gone: then the base may be
+        in doubt, which a view of any point makes up for. Reception goes on. Raises `ReplicaError`.
+        """
+        self._lineage.ask_to_stop()
+        try:
+            async with self._base_lock:
+                await self._worker.run(self._lineage.pin, order_id, sequence)
+        finally:
+            self._lineage.allow_apply()
+            self.wake()
+
+    async def unpin(self, order_id: str) -> None:
+        """Give up what an order keeps, durably; nothing kept is no error. Raises `ReplicaError`."""
+        async with self._base_lock:
+            await self._worker.run(self._lineage.unpin, order_id)
+        self.wake()
+
+    def pins(self) -> tuple[Pin, ...]:
+        """Return who keeps the base as it is."""
+        return self._lineage.pins
+
+    async def remove(self, exports: Path | None) -> None:
+        """End the replica; the disks of its newest point stay in a folder of `exports`, none without.
+
+        Everything that is asked of it later is refused. Raises `ReplicaError`, and then it is as it was.
+        """
+        self._lineage.ask_to_stop()
+        try:
+            async with self._turn, self._moving, self._base_lock:
+                await run_steps(self._worker, self._lineage.remove(exports))
+        finally:
+            self._lineage.allow_apply()
 
     async def change_terms(self, accepted: AcceptedReplica) -> None:
         """Keep the replica under new terms of the same lineage."""
@@ -143,8 +232,8 @@ class Replica:
     async def settle(self) -> None:
         """Apply and release all that can be now. Raises `ReplicaError`."""
         try:
-            while self._lineage.history.above:
-                async with self._base_lock, self._apply_limit:
+            while self._lineage.has_work:
+                async with self._moving, self._apply_limit:
                     await self._apply()
         finally:
             # Also when the volume is full: what is released may be the room that apply needs.
@@ -155,12 +244,29 @@ class Replica:
         while count == MAX_RELEASES:
             async with self._base_lock:
                 count = await self._release()
+        async with self._base_lock:
+            await self._worker.run(self._lineage.drop_unused_view)
 
     async def _apply(self) -> None:
         try:
-            await run_steps(self._worker, self._lineage.apply_next(self._clock.now()))
+            await self._share_base(self._lineage.apply_next(self._clock.now()), bool)
         finally:
             self._announce()
+
+    async def _share_base(self, steps: Generator[T], is_rest: Callable[[T], bool]) -> T | None:
+        """Run a generator as `run_steps` does, and let others have the base where it rests."""
+        last: T | None = None
+        try:
+            while True:
+                async with self._base_lock:
+                    while (turn := await self._worker.run(next_step, steps)) is not None:
+                        last = turn[0]
+                        if is_rest(last):
+                            break
+                    else:
+                        return last
+        finally:
+            await self._worker.run(steps.close)
 
     async def _release(self) -> int:
         retention = self._lineage.accepted.retention
@@ -169,26 +275,31 @@ class Replica:
         finally:
             self._announce()
 
+    def _segment_writer(self, attempt: Attempt) -> SegmentWriter:
+        return SegmentWriter(
+            self._lineage.deltas,
+            attempt,
+            worker=self._worker,
+            clock=self._clock,
+            turn=self._turn,
+            on_sealed=self._sealed,
+        )
+
     def _sealed(self) -> None:
         self._announce()
         self.wake()
 
     def _announce(self) -> None:
-        before, self._announced = self._announced, self._lineage.history.points
-        known = {point.sequence for point in before}
-        now = {point.sequence for point in self._announced}
-        change = PointsChanged(
-            points=tuple(point for point in self._announced if point.sequence not in known),
-            released=tuple(sorted(known - now)),
+        change = self._announcements.take(self._lineage.history)
+        if change is None:
+            return
+        self._log.info(
+            "recovery points changed",
+            sealed=[point.sequence for point in change.points],
+            released=len(change.released),
         )
-        if change.points or change.released:
-            self._log.info(
-                "recovery points changed",
-                sealed=[point.sequence for point in change.points],
-                released=len(change.released),
-            )
-            for callback in self._subscribers:
-                callback(change)
+        for callback in self._subscribers:
+            callback(change)
 
     def _note(self, trouble: ReplicaError | None) -> None:
         if trouble is not None and (self._trouble is None or self._trouble.code != trouble.code):

@@ -1,5 +1,6 @@
 """Releases the oldest points when their time is over."""
 
+from collections.abc import Container
 from datetime import datetime, timedelta
 
 from agent.replica.history import History
@@ -10,15 +11,17 @@ MAX_RELEASES = 256
 """Points released in one step: some milliseconds of unlinks."""
 
 
-def releasable(history: History, now: datetime, retention: timedelta) -> tuple[PointRecord, ...]:
-    """Return the oldest points that are past their retention.
+def releasable(
+    history: History, now: datetime, retention: timedelta, kept: Container[int] = ()
+) -> tuple[PointRecord, ...]:
+    """Return the oldest points that are past their retention and not among the `kept` sequences.
 
     Never the newest, and never the base's own: a point is released when the base has moved beyond it. A later point
-    stays while an earlier one does, whatever the clock said when they were sealed.
+    stays while an earlier one does, whatever the clock said when they were sealed, and so does what reading it takes.
     """
     expired = []
     for record in history.below[:-1][:MAX_RELEASES]:
-        if now - record.point.sealed_at <= retention:
+        if now - record.point.sealed_at <= retention or record.sequence in kept:
             break
         expired.append(record)
     return tuple(expired)

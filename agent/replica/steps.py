@@ -15,14 +15,15 @@ async def run_steps(worker: Worker, steps: Generator[T]) -> T | None:
     """
     last: T | None = None
     try:
-        while (turn := await worker.run(_advance, steps)) is not None:
+        while (turn := await worker.run(next_step, steps)) is not None:
             last = turn[0]
     finally:
         await worker.run(steps.close)
     return last
 
 
-def _advance(steps: Generator[T]) -> tuple[T] | None:
+def next_step(steps: Generator[T]) -> tuple[T] | None:
+    """Run one step; return what it yielded, None at the end. Blocks."""
     for item in steps:
         return (item,)
     return None

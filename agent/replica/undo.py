@@ -1,8 +1,8 @@
-"""Before-images: what the base held where a segment is about to write.
+"""Before-images: what a point holds where the segment after it writes.
 
-The sealed name of an undo is the record of intent: where it exists, the base may be half written. It is therefore
-durable before the first base write, verified before it gets its name, and never built a second time: by then the
-base no longer holds what it would have to say.
+A sealed undo above the base is worth nothing by itself; the intent that names it makes it the only way back. It is
+therefore durable and read back before the intent is, and never built a second time once there is one: by then the base
+may no longer hold what it would have to say.
 """
 
 import errno
@@ -13,20 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import google_crc32c
 import numpy as np
 
+from agent.replica.errors import BaseDamagedError
 from agent.replica.footer import Footer, read_footer
 from agent.replica.frames import Frame, FrameWriter, Window, read_frames
-from agent.replica.images import ImageSet
-from agent.replica.journal import Redo
 from agent.replica.layout import Layout
-from replikera.blocks.extents import Extents
+from agent.replica.log_reader import LOST_CHECKSUM, LogReader
+from agent.replica.overlay import ZEROS, Stroke, strokes_of
 from replikera.blocks.segment import (
     MAX_BATCH_RECORDS,
     MAX_RECORD_BYTES,
-    Records,
+    DiskGeometry,
     SegmentFormatError,
     data_record,
     zero_record,
@@ -35,13 +36,14 @@ from replikera.durable import TEMPORARY_SUFFIX
 from replikera.ports.files import File, Files
 
 HEADER_BYTES = 512
-UNDO_FRAME_PAYLOAD = 8 << 20
-"""Before-images gathered before they are written: large enough for a sequential write, small beside the budget."""
+GATHERED_BYTES = 8 << 20
+"""Before-images gathered over all undos of a batch before they are written."""
 
 _MAGIC = b"RKUNDOLG"
 _VERSION = 1
 _FIELDS = struct.Struct("<8sIIQ16s32s32s")
 _CHECKSUM = struct.Struct("<I")
+_CHECKSUM_PLACE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,135 +100,125 @@ def open_undo(files: Files, path: Path) -> Iterator[Undo]:
         yield Undo(file, header, footer)
 
 
-def write_undo(
-    files: Files, layout: Layout, redo: Redo, images: ImageSet, now: datetime
-) -> Iterator[None]:
-    """Write, verify and seal the undo of a segment, a window at a time. The base is only read.
+class UndoWriter:
+    """Writes one undo under a temporary name; a context that removes it unless it was sealed."""
 
-    Records of one segment never overlap, so the before-image of each frame is what the base holds now.
-    """
-    path = layout.undo_file(redo.header.sequence)
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    _remove(files, temporary)
-    try:
-        yield from _write(files, temporary, redo, images, now)
-        yield from _verify(files, temporary)
-        files.replace(temporary, path)
-    except BaseException:
-        _remove(files, temporary)
-        raise
-    files.sync_directory(layout.undo)
-
-
-def _remove(files: Files, path: Path) -> None:
-    if files.status(path) is not None:
-        files.remove(path)
-
-
-def _write(files: Files, path: Path, redo: Redo, images: ImageSet, now: datetime) -> Iterator[None]:
-    header = UndoHeader(
-        redo.header.generation, redo.header.sequence, redo.footer.point_id, redo.footer.previous
-    )
-    with files.create(path) as file:
-        file.write(header.encode(), 0)
-        frames = FrameWriter(file, HEADER_BYTES)
-        yield from _write_frames(frames, redo, images)
-        file.write(_footer(header, frames, now).encode(), frames.offset)
-        file.sync()
-
-
-def _footer(header: UndoHeader, frames: FrameWriter, now: datetime) -> Footer:
-    return Footer(
-        sequence=header.sequence,
-        point_id=header.point_id,
-        previous=header.previous,
-        frames_end=frames.offset,
-        trailer_length=0,
-        records=frames.records,
-        payload_bytes=frames.payload_bytes,
-        sealed_at=now,
-    )
-
-
-def _write_frames(frames: FrameWriter, redo: Redo, images: ImageSet) -> Iterator[None]:
-    disks = range(len(redo.header.disks))
-    allocated = [images[disk].data_extents() for disk in disks]
-    gathering = _Gathering(frames)
-    for frame in redo.frames():
-        for disk, extents in _extents_of(frame.records, disks):
-            _gather(gathering, disk, extents, allocated[disk], images)
-        yield
-    gathering.write()
-
-
-def _extents_of(records: Records, disks: Sequence[int]) -> Iterator[tuple[int, Extents]]:
-    for disk in disks:
-        mine = records[records["disk"] == disk]
-        if mine.size:
-            yield disk, Extents.from_arrays(mine["offset"], mine["offset"] + mine["length"])
-
-
-def _gather(
-    gathering: "_Gathering", disk: int, extents: Extents, allocated: Extents, images: ImageSet
-) -> None:
-    for offset, length in extents.subtract(allocated):
-        gathering.add_zeros(disk, offset, length)
-    for offset, length in extents.intersect(allocated).split(MAX_RECORD_BYTES):
-        before = gathering.room(length)
-        images[disk].read_into(before, offset)
-        gathering.add(disk, offset, before)
-
-
-class _Gathering:
-    """Collects before-images into frames of a bounded size."""
-
-    def __init__(self, frames: FrameWriter) -> None:
-        self._frames = frames
+    def __init__(self, files: Files, layout: Layout, header: UndoHeader, share: int) -> None:
+        """`share` is the number of undos that are written at the same time."""
+        self._files = files
+        self._header = header
+        self._path = layout.undo_file(header.sequence)
+        self._temporary = self._path.with_name(self._path.name + TEMPORARY_SUFFIX)
+        self._remove()
+        self._file = files.create(self._temporary)
+        self._frames = FrameWriter(self._file, HEADER_BYTES)
+        self._room = GATHERED_BYTES // share
         self._window = Window()
         self._used = 0
         self._records: list[bytes] = []
 
-    def room(self, length: int) -> memoryview:
-        """Return where the next before-image is read to."""
-        is_full = self._used + length > UNDO_FRAME_PAYLOAD
-        if is_full or len(self._records) == MAX_BATCH_RECORDS:
-            self.write()
-        return self._window.view(UNDO_FRAME_PAYLOAD)[self._used : self._used + length]
-
-    def add(self, disk: int, offset: int, before: memoryview) -> None:
-        """Take what was read into `room`; its place is used again when it is all zeros."""
-        words = np.frombuffer(before, dtype=np.int64)
-        if words[0] == 0 and not words.any():
-            self.add_zeros(disk, offset, len(before))
-            return
-        self._records.append(data_record(disk, offset, before))
-        self._used += len(before)
+    def add(self, disk: int, offset: int, before: memoryview, *, is_lost: bool = False) -> None:
+        """Take what a range held; `is_lost` says that this is not what it should have held."""
+        most = min(self._room, MAX_RECORD_BYTES)
+        for start in range(0, len(before), most):
+            self._add(disk, offset + start, before[start : start + most], is_lost=is_lost)
 
     def add_zeros(self, disk: int, offset: int, length: int) -> None:
-        """Take a range that reads as zeros."""
+        """Take a range that read as zeros."""
         if len(self._records) == MAX_BATCH_RECORDS:
-            self.write()
+            self._write()
         self._records.append(zero_record(disk, offset, length))
 
-    def write(self) -> None:
-        """Write what is collected."""
+    def finish(self, now: datetime) -> None:
+        """Make all of it durable under its temporary name."""
+        self._write()
+        footer = Footer(
+            sequence=self._header.sequence,
+            point_id=self._header.point_id,
+            previous=self._header.previous,
+            frames_end=self._frames.offset,
+            trailer_length=0,
+            records=self._frames.records,
+            payload_bytes=self._frames.payload_bytes,
+            sealed_at=now,
+        )
+        self._file.write(footer.encode(), self._frames.offset)
+        self._file.sync()
+        self._file.close()
+
+    def verify(self, disks: Sequence[DiskGeometry]) -> Iterator[None]:
+        """Read back what was written. Raises `OSError`: the base is untouched, and it may be tried again."""
+        try:
+            yield from _verify(self._files, self._temporary, disks)
+        except SegmentFormatError as error:
+            problem = f"what was written does not read back: {error}"
+            raise OSError(errno.EIO, problem, str(self._temporary)) from error
+
+    def seal(self) -> None:
+        """Give it its name; the folder is not synced."""
+        self._files.replace(self._temporary, self._path)
+
+    def __enter__(self) -> Self:
+        try:
+            self._file.write(self._header.encode(), 0)
+        except OSError:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+        self._remove()
+
+    def _add(self, disk: int, offset: int, before: memoryview, *, is_lost: bool) -> None:
+        words = np.frombuffer(before, dtype=np.int64)
+        if not is_lost and not words[0] and not words.any():
+            self.add_zeros(disk, offset, len(before))
+            return
+        if self._used + len(before) > self._room or len(self._records) == MAX_BATCH_RECORDS:
+            self._write()
+        self._window.view(self._room)[self._used : self._used + len(before)] = before
+        self._used += len(before)
+        self._records.append(
+            _lost_record(disk, offset, before) if is_lost else data_record(disk, offset, before)
+        )
+
+    def _write(self) -> None:
         if self._records:
-            payload = self._window.view(UNDO_FRAME_PAYLOAD)[: self._used]
+            payload = self._window.view(self._room)[: self._used]
             self._frames.add(b"".join(self._records), [payload])
         self._records.clear()
         self._used = 0
 
+    def _remove(self) -> None:
+        if self._files.status(self._temporary) is not None:
+            self._files.remove(self._temporary)
 
-def _verify(files: Files, path: Path) -> Iterator[None]:
+
+def _lost_record(disk: int, offset: int, before: memoryview) -> bytes:
+    record = data_record(disk, offset, before)
+    end = _CHECKSUM_PLACE + len(LOST_CHECKSUM)
+    return record[:_CHECKSUM_PLACE] + LOST_CHECKSUM + record[end:]
+
+
+def _verify(files: Files, path: Path, disks: Sequence[DiskGeometry]) -> Iterator[None]:
     window = Window()
+    reader = LogReader(files, [path], disks)
     try:
         with open_undo(files, path) as undo:
             for frame in undo.frames():
-                for _ in frame.pieces(undo.file, window):
-                    pass
+                for disk in range(len(disks)):
+                    for stroke in strokes_of(frame, disk, 0):
+                        _read_back(reader, window, disk, stroke)
                 yield
-    except SegmentFormatError as error:
-        # The base is untouched: this is the volume's fault and may be tried again.
-        raise OSError(
-            errno.EIO, f"what was written does not read back: {error}", str(path)
-        ) from error
+    finally:
+        reader.close()
+
+
+def _read_back(reader: LogReader, window: Window, disk: int, stroke: Stroke) -> None:
+    if stroke.log == ZEROS:
+        return
+    try:
+        reader.read_into(window.view(stroke.end - stroke.start), disk, stroke)
+    except BaseDamagedError:
+        return  # it says so itself

@@ -1,42 +1,43 @@
-"""Takes a view of a machine and finds out what of it has to be sent; doubts become a resync, never silence."""
+"""Takes views of a machine, opens their disks, and asks what changed; doubts become errors, never silence."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from blake3 import blake3
 
-from agent.hypervisor.interface import Hypervisor, Mark, View, ViewDisk
+from agent.hypervisor.interface import Consistency, Hypervisor, HypervisorError, Mark, View
+from agent.source.assignment import Assignment
 from agent.source.batching import CapturedDisk
-from agent.source.errors import ResyncRequiredError
-from agent.source.state import SourceState
+from agent.source.errors import DisksChangedError, ResyncRequiredError, shown
 from replikera.blocks.extents import Extents
-from replikera.blocks.segment import DiskGeometry
-from replikera.machine import MachineDescription
+from replikera.blocks.segment import DiskGeometry, SegmentFormatError
+from replikera.blocks.segment.geometry import encode_disks
+from replikera.machine import MAX_DESCRIPTION_BYTES, MachineDescription
 from replikera.ports.clock import Clock
 from replikera.ports.workers import Worker
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """One view with its open disks. `machine` is None where the last point has the same description."""
+    """One view with its disks open. `machine` is the canonical description without excluded disks."""
 
     view: View
     started_at: datetime
     disks: tuple[CapturedDisk, ...]
-    machine: bytes | None
+    machine: bytes
     machine_digest: bytes
+    opened: AsyncExitStack
 
     @property
     def geometries(self) -> tuple[DiskGeometry, ...]:
-        """Return the disks as the segment names them."""
+        """Return the disks as segments name them."""
         return tuple(disk.geometry for disk in self.disks)
 
-    @property
-    def total_bytes(self) -> int:
-        """Return the bytes to read."""
-        return sum(disk.extents.total() for disk in self.disks)
+    async def close(self) -> None:
+        """Close the disks; the view stays. Idempotent."""
+        await self.opened.aclose()
 
 
 class Capturer:
@@ -47,112 +48,145 @@ class Capturer:
         self._worker = worker
         self._clock = clock
 
-    @asynccontextmanager
-    async def capture(self, state: SourceState, mark: Mark | None) -> AsyncIterator[Capture]:
-        """Freeze the machine and open what changed since `mark`; everything that holds data where it is None.
+    async def freeze(
+        self,
+        assignment: Assignment,
+        known: tuple[DiskGeometry, ...],
+        consistency: Consistency = Consistency.CRASH,
+    ) -> Capture:
+        """Take a view, and open its disks in the order of the known ones.
 
-        Closes the disks at the end; the view stays. Raises `HypervisorError` and `ResyncRequiredError`.
+        Raises `HypervisorError`, `SegmentFormatError` and `DisksChangedError`; the view stays then.
         """
-        if (mark is None) != (state.head.sequence == 0):
-            raise AssertionError("only an initial segment is captured without a mark")
         before = self._clock.now()
         view = await self._hypervisor.freeze(
-            state.assignment.machine_id, state.assignment.protection_id
+            assignment.machine_id, assignment.protection_id, consistency
         )
-        _check_view(view, state)
-        geometries = _geometries(view.description, state)
-        changed = None if mark is None else await self._hypervisor.changed_ranges(view, mark)
-        if changed is not None:
-            _check_changed(changed, geometries)
+        # A wall clock that was set back in between must not make a point look younger than it is.
+        return await self.adopt(view, min(before, view.taken_at), assignment, known)
+
+    async def adopt(
+        self,
+        view: View,
+        started_at: datetime,
+        assignment: Assignment,
+        known: tuple[DiskGeometry, ...],
+    ) -> Capture:
+        """Open the disks of a view that was taken before; see `freeze`."""
+        if (view.machine_id, view.tag) != (assignment.machine_id, assignment.protection_id):
+            raise ResyncRequiredError(
+                "view-foreign", f"View {view.view_id} is one of machine {shown(view.machine_id)}."
+            )
+        machine = _replicated(view.description, assignment)
+        geometries = ordered_disks(machine, known)
+        # Before anything of it is recorded: no segment can name other disks than these.
+        encode_disks(geometries)
         async with AsyncExitStack() as stack:
             disks = [
-                await self._open(stack, view, number, geometry, changed)
+                await self._open(stack, view, number, geometry)
                 for number, geometry in enumerate(geometries)
             ]
-            machine = view.description.to_json()
-            digest = blake3(machine).digest()
-            is_known = digest == state.head.machine_digest
-            yield Capture(
-                view,
-                # A wall clock that was set back in between must not make a point look younger than it is.
-                min(before, view.taken_at),
-                tuple(disks),
-                None if is_known else machine,
-                digest,
+            encoded = _encoded(machine)
+            return Capture(
+                view, started_at, tuple(disks), encoded, blake3(encoded).digest(), stack.pop_all()
             )
+        raise AssertionError("the stack swallows nothing")
+
+    async def changes(self, capture: Capture, mark: Mark) -> tuple[Extents, ...]:
+        """Return by disk what was written between mark and view, as whole sectors.
+
+        Raises `TrackingLostError`, and `ResyncRequiredError` for what cannot be true.
+        """
+        changed = await self._hypervisor.changed_ranges(capture.view, mark)
+        return tuple(_changes(changed, disk.geometry) for disk in capture.disks)
 
     async def _open(
-        self,
-        stack: AsyncExitStack,
-        view: View,
-        number: int,
-        geometry: DiskGeometry,
-        changed: Mapping[str, Extents] | None,
+        self, stack: AsyncExitStack, view: View, number: int, geometry: DiskGeometry
     ) -> CapturedDisk:
         reader = await self._hypervisor.open_disk(view, geometry.disk_id)
         stack.push_async_callback(self._worker.run, reader.close)
-        extents = await self._extents(reader, geometry, changed)
-        return CapturedDisk(number, geometry, reader, _sectors(extents, geometry))
-
-    async def _extents(
-        self, reader: ViewDisk, geometry: DiskGeometry, changed: Mapping[str, Extents] | None
-    ) -> Extents:
         if reader.size != geometry.size:
-            raise ResyncRequiredError(
-                "disk-changed",
-                f"Disk {geometry.name} has {reader.size} bytes in the view, not {geometry.size}.",
+            raise HypervisorError(
+                "view-inconsistent",
+                f"Disk {shown(geometry.name)} has {reader.size} bytes in the view, not {geometry.size}.",
+                "Replication tries again with a newer view.",
             )
-        if changed is not None:
-            return changed[geometry.disk_id]
-        return (await self._worker.run(reader.data_extents)).clip(geometry.size)
+        allocated = await self._worker.run(reader.data_extents)
+        sectors = allocated.align(geometry.logical_sector_size, geometry.size)
+        return CapturedDisk(number, geometry, reader, sectors)
 
 
-def _sectors(extents: Extents, geometry: DiskGeometry) -> Extents:
-    return extents.align(geometry.logical_sector_size, geometry.size)
-
-
-def _check_view(view: View, state: SourceState) -> None:
-    expected = (state.assignment.machine_id, state.assignment.protection_id)
-    if (view.machine_id, view.tag) != expected:
-        raise ResyncRequiredError(
-            "view-foreign", f"View {view.view_id} is one of machine {view.machine_id}."
-        )
-
-
-def _geometries(machine: MachineDescription, state: SourceState) -> tuple[DiskGeometry, ...]:
+def ordered_disks(
+    machine: MachineDescription, known: tuple[DiskGeometry, ...]
+) -> tuple[DiskGeometry, ...]:
+    """Return the machine's disks in the order of the known ones. Raises `DisksChangedError` where they are others."""
     present = tuple(
         DiskGeometry(disk.disk_id, disk.name, disk.size, disk.logical_sector_size)
         for disk in machine.disks
     )
-    known = state.head.disks
     if not known:
         return present
-    if _shapes(present) != _shapes(known):
-        raise ResyncRequiredError(
-            "disks-changed",
-            f"The disks of machine {machine.name} are not those of the last recovery point: "
-            f"{_names(present)} now, {_names(known)} then.",
+    problem = _difference(present, known)
+    if problem:
+        raise DisksChangedError(
+            f"The disks of machine {shown(machine.name)} are not those of its last recovery point: {problem}."
         )
     return known
 
 
-def _shapes(disks: tuple[DiskGeometry, ...]) -> dict[str, tuple[int, int]]:
-    return {disk.disk_id: (disk.size, disk.logical_sector_size) for disk in disks}
+def check_disks(
+    machine: MachineDescription, assignment: Assignment, known: tuple[DiskGeometry, ...]
+) -> None:
+    """Raise `DisksChangedError` where the machine's replicated disks are not the known ones."""
+    ordered_disks(_replicated(machine, assignment), known)
 
 
-def _names(disks: tuple[DiskGeometry, ...]) -> str:
-    return ", ".join(f"{disk.name} ({disk.size} bytes)" for disk in disks) or "none"
+def _replicated(machine: MachineDescription, assignment: Assignment) -> MachineDescription:
+    excluded = frozenset(assignment.excluded_disk_ids)
+    if not excluded:
+        return machine
+    disks = tuple(disk for disk in machine.disks if disk.disk_id not in excluded)
+    return replace(machine, disks=disks)
 
 
-def _check_changed(changed: Mapping[str, Extents], geometries: tuple[DiskGeometry, ...]) -> None:
-    for disk in geometries:
-        extents = changed.get(disk.disk_id)
-        if extents is None:
-            raise ResyncRequiredError(
-                "changes-incomplete", f"What changed in disk {disk.name} is unknown."
-            )
-        if len(extents) and int(extents.ends[-1]) > disk.size:
-            raise ResyncRequiredError(
-                "changes-out-of-bounds",
-                f"Changes of disk {disk.name} are reported beyond its {disk.size} bytes.",
-            )
+def _difference(present: Sequence[DiskGeometry], known: Sequence[DiskGeometry]) -> str:
+    now, then = ({disk.disk_id: disk for disk in disks} for disks in (present, known))
+    problems = [f"{shown(now[key].name)} is new" for key in now if key not in then]
+    problems += [f"{shown(then[key].name)} is gone" for key in then if key not in now]
+    problems += [
+        f"{shown(disk.name)} has {disk.size} bytes in sectors of {disk.logical_sector_size} now, "
+        f"{then[key].size} in sectors of {then[key].logical_sector_size} then"
+        for key, disk in now.items()
+        if key in then and _shape(disk) != _shape(then[key])
+    ]
+    return "; ".join(problems)
+
+
+def _shape(disk: DiskGeometry) -> tuple[int, int]:
+    return disk.size, disk.logical_sector_size
+
+
+def _encoded(machine: MachineDescription) -> bytes:
+    try:
+        encoded = machine.to_json()
+    except UnicodeEncodeError as error:
+        raise SegmentFormatError(f"its description is no text: {error.reason}") from error
+    if len(encoded) > MAX_DESCRIPTION_BYTES:
+        raise SegmentFormatError(
+            f"its description has {len(encoded)} bytes, {MAX_DESCRIPTION_BYTES} at most"
+        )
+    return encoded
+
+
+def _changes(changed: Mapping[str, Extents], disk: DiskGeometry) -> Extents:
+    extents = changed.get(disk.disk_id)
+    if extents is None:
+        raise ResyncRequiredError(
+            "changes-incomplete", f"What changed in disk {shown(disk.name)} is unknown."
+        )
+    if len(extents) and int(extents.ends[-1]) > disk.size:
+        raise ResyncRequiredError(
+            "changes-out-of-bounds",
+            f"Changes of disk {shown(disk.name)} are reported beyond its {disk.size} bytes.",
+        )
+    return extents.align(disk.logical_sector_size, disk.size)

@@ -1,16 +1,27 @@
 """The source's end of the replication protocol: messages go out of here and answers come in, typed and checked."""
 
 import asyncio
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
 from typing import TypeAlias, TypeVar
 
-from google.protobuf.message import DecodeError
-
+from agent.source.answers import (
+    AbandonedAttempts,
+    Answer,
+    AnswerError,
+    DurableChunk,
+    Opened,
+    PassOpened,
+    RangeDigests,
+    Received,
+    SealedPoint,
+    parse_answer,
+)
 from agent.source.batching import Batch
 from agent.source.errors import RefusedError, TargetProtocolError
-from agent.source.status import Failure
-from agent.source.window import Window
-from replikera.blocks.segment import NO_POINT, RECORD_BYTES
+from agent.source.passes import MAX_UNDURABLE_CHUNKS
+from agent.source.window import WINDOW_BYTES, Window
+from replikera.blocks.segment import RECORD_BYTES
 from replikera.ports.streams import MessageStream, StreamClosedError
 from replikera.wire.v1 import replication_pb2 as wire
 from replikera.wire.v1 import types_pb2
@@ -24,42 +35,17 @@ STALL_SECONDS = 60.0
 SEAL_SECONDS = 600.0
 """A seal writes back what the target's page cache took: some 10 GiB on a slow disk."""
 
+CHUNK_SECONDS = 180.0
+"""Two chunks, some 150 MiB, scattered over a slow disk."""
+
 LAST_WORDS_SECONDS = 2.0
 MAX_WAITING_ANSWERS = 4
-"""One question is open at a time; more answers than that are noise."""
+"""Two questions are open at a time at most; more answers than that are noise."""
 
-_MAX_TEXT = 4096
-_MAX_NUMBER = 2**62
-_DIGEST_BYTES = 32
+Range: TypeAlias = tuple[int, int, int]
+"""(disk, offset, length)"""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The target's last durable point, `NO_POINT` and 0 for none, and the lowest attempt it takes next."""
-
-    sequence: int
-    digest: bytes
-    attempt_floor: int
-
-
-@dataclass(frozen=True, slots=True)
-class SealedPoint:
-    """A segment that is durable at the target."""
-
-    generation: str
-    sequence: int
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _AbandonedAttempts:
-    sequence: int
-    attempt_floor: int
-
-
-_Answer: TypeAlias = Opened | SealedPoint | _AbandonedAttempts
 
 
 class Conversation:
@@ -69,10 +55,23 @@ class Conversation:
         self._stream = stream
         # A batch and its payload are several messages: nothing may come between them.
         self._turn = asyncio.Lock()
-        self._answers: asyncio.Queue[_Answer] = asyncio.Queue(MAX_WAITING_ANSWERS)
+        self._answers: asyncio.Queue[Answer] = asyncio.Queue(MAX_WAITING_ANSWERS)
+        self._chunks: asyncio.Queue[DurableChunk] = asyncio.Queue(MAX_UNDURABLE_CHUNKS)
+        self._expected: deque[DurableChunk] = deque()
         self._window: Window | None = None
+        self._durable_records = 0
+        self._patience: asyncio.Timeout | None = None
         self._failure: Exception | None = None
         self._ended = asyncio.Event()
+
+    @property
+    def durable_records(self) -> int:
+        """Return how many records of the present segment survive a crash of the target, as it told last."""
+        return self._durable_records
+
+    def violation(self, problem: str) -> TargetProtocolError:
+        """Return the error that says what this target does and no target does."""
+        return TargetProtocolError(self._stream.peer, problem)
 
     async def pump(self) -> None:
         """Take the target's messages until the conversation ends.
@@ -103,13 +102,48 @@ class Conversation:
 
     async def begin(self, header: bytes) -> None:
         """Start a segment."""
-        self._window = Window()
+        self._begin(0, 0)
         await self._send(wire.ReplicateRequest(begin=wire.SegmentBegin(header=header)))
+
+    async def resume(self, attempt: int, records: int, payload_bytes: int) -> None:
+        """Go on with the target's open segment behind these records and their payload."""
+        self._begin(records, payload_bytes)
+        resuming = wire.SegmentResume(attempt=attempt, records=records)
+        await self._send(wire.ReplicateRequest(resume=resuming))
+
+    async def begin_pass(self, header: bytes) -> PassOpened:
+        """Start or continue a pass; return how far it is."""
+        self._begin(0, 0)
+        await self._send(wire.ReplicateRequest(pass_begin=wire.PassBegin(header=header)))
+        try:
+            # The target may copy a seed first, for hours: while it does, it sends receipts.
+            async with asyncio.timeout(ANSWER_SECONDS) as self._patience:
+                return self._expect(PassOpened, await self._answers.get())
+        except TimeoutError as error:
+            raise self._silence("answered", ANSWER_SECONDS) from error
+        finally:
+            self._patience = None
+
+    async def begin_chunk(self, number: int) -> None:
+        """Start the next chunk of the pass."""
+        await self._send(wire.ReplicateRequest(chunk_begin=wire.ChunkBegin(number=number)))
+
+    async def end_chunk(self, number: int, watermarks: Sequence[int], digest: bytes) -> None:
+        """End the chunk; `durable_chunk` tells when it is durable."""
+        if len(self._expected) + self._chunks.qsize() == MAX_UNDURABLE_CHUNKS:
+            raise AssertionError("too many chunks are on their way")
+        self._expected.append(DurableChunk(number, digest))
+        ending = wire.ChunkEnd(watermarks=watermarks, digest=digest)
+        await self._send(wire.ReplicateRequest(chunk_end=ending))
+
+    async def durable_chunk(self) -> DurableChunk:
+        """Return the next chunk that became durable; only while one is on its way."""
+        return await self._next(self._chunks, "made a chunk durable", CHUNK_SECONDS)
 
     async def send_batch(self, batch: Batch) -> None:
         """Send records and payload, waiting for receipts while the window is full."""
         if self._window is None:
-            raise AssertionError("no segment has begun")
+            raise AssertionError("no transfer has begun")
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 await self._window.admit(len(batch.records) + batch.payload_bytes)
@@ -125,19 +159,49 @@ class Conversation:
     async def end(self, trailer: bytes, digest: bytes) -> SealedPoint:
         """End the segment; return when the target says that it is durable."""
         ending = wire.SegmentEnd(trailer=trailer, chain_digest=digest)
-        await self._send(wire.ReplicateRequest(end=ending))
-        sealed = await self._answer(SealedPoint, SEAL_SECONDS)
-        self._window = None
-        return sealed
+        return await self._sealed(wire.ReplicateRequest(end=ending))
+
+    async def end_pass(self, trailer: bytes, digest: bytes) -> SealedPoint:
+        """End the pass; return when the target says that its base is point 1."""
+        ending = wire.PassEnd(trailer=trailer, chain_digest=digest)
+        return await self._sealed(wire.ReplicateRequest(pass_end=ending))
+
+    async def ask_digests(self, sequence: int, ranges: Sequence[Range]) -> None:
+        """Ask what the target holds of these ranges at one point, 0 for the pass; see `digests`."""
+        asked = [
+            wire.DigestRange(disk=disk, offset=offset, length=length)
+            for disk, offset, length in ranges
+        ]
+        question = wire.DigestRequest(sequence=sequence, ranges=asked)
+        await self._send(wire.ReplicateRequest(digests=question))
+
+    async def digests(self, sequence: int, count: int) -> tuple[bytes, ...]:
+        """Return the answer to the oldest question that has none."""
+        answer = await self._answer(RangeDigests, ANSWER_SECONDS)
+        if (answer.sequence, len(answer.digests)) != (sequence, count):
+            raise self.violation(
+                f"{len(answer.digests)} digests of point {answer.sequence}, not {count} of {sequence}"
+            )
+        return answer.digests
 
     async def abandon(self, generation: str, sequence: int, attempt: int) -> int:
         """Give up every attempt of a sequence up to this one; return the lowest that the target still takes."""
         giving_up = wire.Abandon(generation=generation, sequence=sequence, attempt=attempt)
         await self._send(wire.ReplicateRequest(abandon=giving_up))
-        answer = await self._answer(_AbandonedAttempts, ANSWER_SECONDS)
+        answer = await self._answer(AbandonedAttempts, ANSWER_SECONDS)
         if answer.sequence != sequence or answer.attempt_floor <= attempt:
-            raise self._violation(f"it abandoned {answer}, not attempt {attempt} of {sequence}")
+            raise self.violation(f"it abandoned {answer}, not attempt {attempt} of {sequence}")
         return answer.attempt_floor
+
+    def _begin(self, records: int, payload_bytes: int) -> None:
+        self._window = Window(WINDOW_BYTES, records * RECORD_BYTES + payload_bytes)
+        self._durable_records = records
+
+    async def _sealed(self, ending: wire.ReplicateRequest) -> SealedPoint:
+        await self._send(ending)
+        sealed = await self._answer(SealedPoint, SEAL_SECONDS)
+        self._window = None
+        return sealed
 
     async def _send(self, message: wire.ReplicateRequest) -> None:
         async with self._turn:
@@ -159,79 +223,55 @@ class Conversation:
             raise self._failure or error from error
 
     async def _answer(self, kind: type[T], seconds: float) -> T:
+        return self._expect(kind, await self._next(self._answers, "answered", seconds))
+
+    def _expect(self, kind: type[T], answer: Answer) -> T:
+        if not isinstance(answer, kind):
+            raise self.violation(f"it answered {type(answer).__name__}, not {kind.__name__}")
+        return answer
+
+    async def _next(self, queue: "asyncio.Queue[T]", what: str, seconds: float) -> T:
         try:
             async with asyncio.timeout(seconds):
-                answer = await self._answers.get()
+                return await queue.get()
         except TimeoutError as error:
-            raise self._silence("answered", seconds) from error
-        if not isinstance(answer, kind):
-            raise self._violation(f"it answered {type(answer).__name__}, not {kind.__name__}")
-        return answer
+            raise self._silence(what, seconds) from error
 
     def _take(self, message: bytes) -> None:
         try:
-            response = wire.ReplicateResponse.FromString(message)
-        except DecodeError as error:
-            raise self._violation(f"a message of {len(message)} bytes is none") from error
-        match response.WhichOneof("message"):
-            case "receipt":
-                self._take_receipt(response.receipt)
-            case "refused":
-                raise _refusal(response.refused)
-            case "opened":
-                self._put(self._opened(response.opened))
-            case "sealed":
-                self._put(self._sealed(response.sealed))
-            case "abandoned":
-                answer = response.abandoned
-                self._check_number(answer.attempt_floor)
-                self._put(_AbandonedAttempts(answer.sequence, answer.attempt_floor))
-            case None:
-                raise self._violation("it sent an empty message")
+            answer = parse_answer(message)
+        except AnswerError as error:
+            raise self.violation(str(error)) from error
+        match answer:
+            case Received():
+                self._take_receipt(answer)
+            case RefusedError():
+                raise answer
+            case DurableChunk():
+                self._take_chunk(answer)
+            case _:
+                self._put(answer)
 
-    def _take_receipt(self, receipt: wire.Receipt) -> None:
-        total = receipt.received_bytes + RECORD_BYTES * receipt.received_records
+    def _take_receipt(self, receipt: Received) -> None:
+        total = receipt.payload_bytes + RECORD_BYTES * receipt.records
         if self._window is None or not self._window.receive(total):
-            raise self._violation(f"it received {total} bytes that were not sent")
+            raise self.violation(f"it received {total} bytes that were not sent")
+        if receipt.durable_records > receipt.records:
+            raise self.violation(f"{receipt.durable_records} of {receipt.records} are durable")
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
+        self._durable_records = max(self._durable_records, receipt.durable_records)
 
-    def _put(self, answer: _Answer) -> None:
+    def _take_chunk(self, chunk: DurableChunk) -> None:
+        if not self._expected or chunk != self._expected.popleft():
+            raise self.violation(f"chunk {chunk.number} became durable that was not sent so")
+        self._chunks.put_nowait(chunk)
+
+    def _put(self, answer: Answer) -> None:
         try:
             self._answers.put_nowait(answer)
         except asyncio.QueueFull as error:
-            raise self._violation("it answers what nobody asked") from error
-
-    def _opened(self, opened: wire.ReplicaOpened) -> Opened:
-        self._check_number(opened.sequence)
-        self._check_number(opened.attempt_floor)
-        if opened.sequence == 0:
-            return Opened(0, NO_POINT, opened.attempt_floor)
-        self._check_digest(opened.chain_digest)
-        return Opened(opened.sequence, opened.chain_digest, opened.attempt_floor)
-
-    def _sealed(self, sealed: wire.Sealed) -> SealedPoint:
-        self._check_digest(sealed.chain_digest)
-        return SealedPoint(sealed.generation, sealed.sequence, sealed.chain_digest)
-
-    def _check_number(self, number: int) -> None:
-        # More than any protection reaches, and less than what a state file holds.
-        if number > _MAX_NUMBER:
-            raise self._violation(f"the number {number}")
-
-    def _check_digest(self, digest: bytes) -> None:
-        if len(digest) != _DIGEST_BYTES:
-            raise self._violation(f"a chain digest of {len(digest)} bytes")
-
-    def _violation(self, problem: str) -> TargetProtocolError:
-        return TargetProtocolError(self._stream.peer, problem)
+            raise self.violation("it answers what nobody asked") from error
 
     def _silence(self, what: str, seconds: float) -> StreamClosedError:
         return StreamClosedError(f"host {self._stream.peer} has not {what} for {seconds:.0f} s")
-
-
-def _refusal(refused: wire.Refused) -> RefusedError:
-    failure = Failure(
-        refused.failure.code[:_MAX_TEXT],
-        refused.failure.cause[:_MAX_TEXT],
-        refused.failure.remedy[:_MAX_TEXT],
-    )
-    return RefusedError(failure, is_diverged=refused.is_diverged)

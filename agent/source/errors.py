@@ -1,11 +1,20 @@
 """What ends an attempt to replicate, and how it is told to an operator."""
 
+from pydantic import ValidationError
+
 from agent.hypervisor.interface import HypervisorError, TrackingLostError
 from agent.source.status import Failure
 from replikera.blocks.segment import SegmentFormatError
 from replikera.ports.streams import StreamClosedError
 
-RESYNC_REMEDY = "Recovery points at the target stay and can be tested; this version cannot continue the protection."
+RESYNC_REMEDY = "Resynchronise: replikera protection resync. Recovery points at the target stay and can be tested."
+RENEW_REMEDY = (
+    "Disable the protection and enable it again. Recovery points at the target stay until then."
+)
+"""A resync cannot help where the disks are others."""
+
+
+_SHOWN = 100
 
 
 class SourceError(Exception):
@@ -61,6 +70,29 @@ class TargetProtocolError(SourceError):
         )
 
 
+class DisksChangedError(ResyncRequiredError):
+    """The machine's disks are not those that its recovery points have."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__("disks-changed", cause, RENEW_REMEDY)
+
+
+class ViewLimitError(SourceError):
+    """A view has grown too old or too large: it must not fill the storage of the machine."""
+
+    def __init__(self, view_id: str, problem: str) -> None:
+        super().__init__(
+            "view-limit",
+            f"View {view_id} was given up: {problem}.",
+            "Replication goes on with a newer one. If this repeats, give the machine more bandwidth, or the views more "
+            "room: view_max_age_seconds, view_max_growth_bytes of the agent's settings.",
+        )
+
+
+class InterruptedReplicationError(Exception):
+    """Not a failure: what was ordered meanwhile ends the conversation."""
+
+
 def resync_of(error: Exception) -> Failure | None:
     """Return why only a resync helps, None where trying again does."""
     match error:
@@ -69,7 +101,8 @@ def resync_of(error: Exception) -> Failure | None:
         case RefusedError(is_diverged=True):
             return error.failure
         case TrackingLostError():
-            return Failure(error.code, error.cause, error.remedy)
+            # The driver knows what happened, and not how a resync is ordered.
+            return Failure(error.code, error.cause, RESYNC_REMEDY)
         case _:
             return None
 
@@ -108,6 +141,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 _WEIGHTS: tuple[type[Exception], ...] = (
+    InterruptedReplicationError,
     TargetDeniedError,
     RefusedError,
     ResyncRequiredError,
@@ -132,3 +166,18 @@ def _leaves(error: Exception) -> list[Exception]:
     if not isinstance(error, ExceptionGroup):
         return [error]
     return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+
+
+def first_problem(error: Exception) -> str:
+    """Return what is wrong first with a value from outside."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        return f"{place}: {first['msg']}"
+    return str(error)
+
+
+def shown(name: str) -> str:
+    """Return a name that somebody else chose, fit for a message: short, and nothing in it that moves a cursor."""
+    text = "".join(character if character.isprintable() else "?" for character in name[:_SHOWN])
+    return text + "..." if len(name) > _SHOWN else text

@@ -7,7 +7,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from agent.grants import MAX_GRANT_BYTES
-from replikera.durable import write_durably
+from replikera.durable import remove_durably, write_durably
 from replikera.ports.files import Files
 from replikera.trust.signing import SignatureError, content_of
 from replikera.wire.v1 import trust_pb2
@@ -61,6 +61,10 @@ class GrantFolder:
             log.warning("grant not read", path=str(path), cause=str(error))
             return b""
         return signed
+
+    def remove(self, protection_id: str) -> None:
+        """Remove a protection's grant, durably; a missing one is no error."""
+        remove_durably(self._files, self._path(protection_id))
 
     def _path(self, protection_id: str) -> Path:
         return self._folder / (protection_id + _SUFFIX)

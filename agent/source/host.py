@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta, tzinfo
 
 from agent.grants import GrantReader
 from agent.hypervisor.interface import Hypervisor
 from agent.source.budget import ReadAheadBudget
 from agent.source.grants import GrantFolder
-from agent.source.state import StateFolder
+from agent.source.state_folder import StateFolder
 from agent.source.status import ReplicationStatus
 from replikera.denials import Denials
 from replikera.identity import CredentialsHolder
@@ -18,8 +19,19 @@ from replikera.ports.workers import Worker
 
 
 @dataclass(frozen=True, slots=True)
+class ViewLimits:
+    """How old a view may become, and what it may hold beyond the live disks: it must never fill their storage."""
+
+    max_age: timedelta = timedelta(hours=1)
+    max_growth_bytes: int = 10 << 30
+
+
+@dataclass(frozen=True, slots=True)
 class SourceHost:
-    """`worker` reads views and writes state files. `holder` has what `dialler` proves this host by."""
+    """`worker` reads views and writes state files. `holder` has what `dialler` proves this host by.
+
+    `zone` is where throttle windows are at home; None: where this machine is.
+    """
 
     hypervisor: Hypervisor
     dialler: Dialler
@@ -33,3 +45,5 @@ class SourceHost:
     holder: CredentialsHolder
     denials: Denials
     observer: Callable[[ReplicationStatus], None]
+    view_limits: ViewLimits = ViewLimits()
+    zone: tzinfo | None = None

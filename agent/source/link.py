@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeAlias
 
-from agent.source.conversation import Conversation, Opened
-from agent.source.errors import TargetDeniedError, weightiest
+from agent.source.answers import Opened
+from agent.source.conversation import Conversation
+from agent.source.errors import InterruptedReplicationError, TargetDeniedError, weightiest
 from agent.source.grants import HeldGrant
 from agent.source.host import SourceHost
-from agent.source.state import Assignment
+from agent.source.record import ProtectionRecord
 from replikera.identity import Role
 
 Replicate: TypeAlias = Callable[[Conversation, Opened], Awaitable[None]]
@@ -17,32 +18,38 @@ Replicate: TypeAlias = Callable[[Conversation, Opened], Awaitable[None]]
 class TargetLink:
     """One conversation at a time with the target of one protection."""
 
-    def __init__(self, host: SourceHost, assignment: Assignment, grant: HeldGrant) -> None:
+    def __init__(self, host: SourceHost, record: ProtectionRecord, grant: HeldGrant) -> None:
         self._host = host
-        self._assignment = assignment
+        self._record = record
         self._grant = grant
         self._credentials = host.holder.current
+        self._address = ""
 
     @property
     def is_outdated(self) -> bool:
-        """Tell whether the certificate was renewed since the conversation was dialled: it is time for a new one."""
-        return self._host.holder.current is not self._credentials
+        """Tell whether certificate or address are others than those that were dialled: it is time to dial again."""
+        return (
+            self._host.holder.current is not self._credentials
+            or self._record.state.assignment.target_address != self._address
+        )
 
     async def converse(self, replicate: Replicate) -> None:
         """Hold a conversation for as long as `replicate` lasts.
 
         Raises `SourceError`, `HypervisorError` and `StreamClosedError`: what weighs most of all that went wrong.
+        `InterruptedReplicationError`: nothing is to be sent any more.
         """
-        assignment = self._assignment
+        assignment = self._record.state.assignment
         self._check_target()
-        self._credentials = self._host.holder.current
-        stream = await self._host.dialler.dial(assignment.target_host_id, assignment.target_address)
+        self._credentials, self._address = self._host.holder.current, assignment.target_address
+        stream = await self._host.dialler.dial(assignment.target_host_id, self._address)
         try:
             conversation = Conversation(stream)
             async with asyncio.TaskGroup() as group:
                 companions = [
                     group.create_task(conversation.pump()),
                     group.create_task(self._end_when_denied()),
+                    group.create_task(self._end_when_told()),
                 ]
                 opened, version = await self._open(conversation)
                 companions.append(group.create_task(self._present(conversation, version)))
@@ -55,7 +62,7 @@ class TargetLink:
             await stream.close()
 
     async def _open(self, conversation: Conversation) -> tuple[Opened, int]:
-        assignment, grant = self._assignment, self._grant
+        assignment, grant = self._record.state.assignment, self._grant
         version = grant.version
         opened = await conversation.open(
             assignment.protection_id, assignment.epoch, assignment.generation, grant.signed
@@ -69,12 +76,18 @@ class TargetLink:
             await conversation.present(self._grant.signed)
 
     def _check_target(self) -> None:
-        reader, target = self._host.reader, self._assignment.target_host_id
+        reader, target = self._host.reader, self._record.state.assignment.target_host_id
         refusal = self._host.denials.identity_refusal(Role.HOST, target, reader.vault_id)
         if refusal is not None:
             raise TargetDeniedError(target, refusal)
 
     async def _end_when_denied(self) -> NoReturn:
-        vault_id, target = self._host.reader.vault_id, self._assignment.target_host_id
+        vault_id = self._host.reader.vault_id
+        target = self._record.state.assignment.target_host_id
         refusal = await self._host.denials.identity_denied(Role.HOST, target, vault_id)
         raise TargetDeniedError(target, refusal)
+
+    async def _end_when_told(self) -> NoReturn:
+        while (state := self._record.state).may_send:
+            await self._record.changed_from(state)
+        raise InterruptedReplicationError

@@ -1,55 +1,35 @@
-"""What a source must still know after a crash: one durable file for every protection.
+"""What a source must still know after a crash, and how it changes: pure, one value for every protection.
 
 The order of writes carries the promises. An attempt is recorded before its first message leaves, so that no number
 is given twice. The digest is recorded before the trailer leaves, so that a lost acknowledgement can be recognised.
 The head is advanced before the mark moves, so that the mark is never ahead of what the target acknowledged; the
-view that still has to become the mark is remembered with it.
+view that still has to become the mark is remembered with it. A view of a pass is recorded, with what changed up to it,
+before anything of it leaves; what remains to be done shrinks only after the target made it durable.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Annotated, TypeAlias
+from datetime import datetime
+from typing import Annotated
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field
 
-from agent.source.errors import AssignmentError, StateFileError
+from agent.source.assignment import Assignment, Count
+from agent.source.passes import Digest, InitialPass, Leg, ResyncPass
 from agent.source.status import Failure
+from agent.source.verification import Verification
 from replikera.blocks.segment import NO_POINT, DiskGeometry
-from replikera.durable import TEMPORARY_SUFFIX, write_durably
-from replikera.ports.files import Files
 
-MAX_STATE_BYTES = 256 * 1024
-"""Two lists of 64 disks with long names need 100 KiB."""
+VERSION = 2
 
-_VERSION = 1
-_SUFFIX = ".json"
 _CONFIG = ConfigDict(extra="forbid", ser_json_bytes="hex", val_json_bytes="hex")
-
-Digest: TypeAlias = Annotated[bytes, Field(min_length=32, max_length=32)]
-Count: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 63)]
-Uuid: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=1024)]
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What the vault ordered: replicate this machine to that host. `epoch` is the number."""
-
-    __pydantic_config__ = _CONFIG
-
-    protection_id: Uuid
-    epoch: Count
-    generation: Uuid
-    machine_id: Text
-    target_host_id: Text
-    target_address: Text
-    copy_frequency: Annotated[timedelta, Field(gt=timedelta())]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest point that the target acknowledged as sealed; sequence 0 is "none yet"."""
+    """The newest point that the target acknowledged as sealed; sequence 0 is "none yet".
+
+    `capture_started_at` is None where this host did not send the point, or does not remember it.
+    """
 
     __pydantic_config__ = _CONFIG
 
@@ -67,18 +47,21 @@ NO_HEAD = Head(0, NO_POINT, None, NO_POINT, ())
 class OpenAttempt:
     """An attempt at the next sequence, neither acknowledged nor abandoned.
 
-    `digest` is None as long as the trailer cannot have left.
+    `digest` is None as long as the trailer cannot have left. `is_application_due`: the view was to be
+    application-consistent, whatever it became. `ends_resync`: it carries all that differed.
     """
 
     __pydantic_config__ = _CONFIG
 
     sequence: Count
     attempt: Count
-    view_id: Text
+    view_id: Annotated[str, Field(min_length=1, max_length=1024)]
     capture_started_at: datetime
     machine_digest: Digest
     disks: tuple[DiskGeometry, ...]
     digest: Digest | None = None
+    is_application_due: bool = False
+    ends_resync: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +69,7 @@ class SourceState:
     """One protection. `attempt` is the highest number ever given to an attempt.
 
     `unsettled_view_id` names the view of the head that may not have become the mark yet, empty where it did.
+    `application_due_from` is when the last capture that was to be application-consistent began.
     """
 
     __pydantic_config__ = _CONFIG
@@ -97,33 +81,57 @@ class SourceState:
     unsettled_view_id: str = ""
     mark_id: str = ""
     resync: Failure | None = None
-    version: int = _VERSION
+    initial: InitialPass | None = None
+    resyncing: ResyncPass | None = None
+    verification: Verification | None = None
+    application_due_from: datetime | None = None
+    compared_at: datetime | None = None
+    is_stopping: bool = False
+    version: int = VERSION
+
+    @property
+    def leg(self) -> Leg | None:
+        """Return the view of the pass that is under way, None where there is none."""
+        under_way = self.initial or self.resyncing
+        return under_way.leg if under_way is not None else None
+
+    @property
+    def may_send(self) -> bool:
+        """Tell whether anything is to be sent."""
+        return not (self.assignment.is_paused or self.is_stopping or self.resync is not None)
+
+    def ordered(self, assignment: Assignment) -> "SourceState":
+        """Return the state under new settings."""
+        return replace(self, assignment=assignment)
+
+    def stopping(self) -> "SourceState":
+        """Return the state in which nothing is replicated any more, until it is gone."""
+        return replace(self, is_stopping=True)
+
+    def verifying(self, verification_id: str) -> "SourceState":
+        """Return the state in which everything is compared once; the same id begins nothing anew."""
+        if self.verification is not None and self.verification.verification_id == verification_id:
+            return self
+        return replace(self, verification=Verification(verification_id))
 
     def with_attempt_floor(self, floor: int) -> "SourceState":
         """Return the state in which the next attempt is above the target's floor too."""
         return replace(self, attempt=max(self.attempt, floor))
 
-    def issued(
-        self,
-        view_id: str,
-        capture_started_at: datetime,
-        machine_digest: bytes,
-        disks: tuple[DiskGeometry, ...],
-    ) -> "SourceState":
-        """Return the state in which a new attempt at the next sequence may begin."""
+    def issued(self, attempt: OpenAttempt) -> "SourceState":
+        """Return the state in which this attempt at the next sequence may begin; its number was never given."""
         if self.open is not None or self.resync is not None:
             raise AssertionError("an attempt is open, or none may be")
-        attempt = self.attempt + 1
-        sequence = self.head.sequence + 1
-        opened = OpenAttempt(sequence, attempt, view_id, capture_started_at, machine_digest, disks)
-        return replace(self, attempt=attempt, open=opened)
+        if (attempt.sequence, attempt.attempt) != (self.head.sequence + 1, self.attempt + 1):
+            raise AssertionError("this is not the next attempt")
+        return replace(self, attempt=attempt.attempt, open=attempt)
 
     def with_digest(self, digest: bytes) -> "SourceState":
         """Return the state in which the trailer may leave."""
         return replace(self, open=replace(self._opened(), digest=digest))
 
     def acknowledged(self) -> "SourceState":
-        """Return the state in which the open attempt is the head."""
+        """Return the state in which the open attempt is the head; with it a pass is over."""
         opened = self._opened()
         if opened.digest is None:
             raise AssertionError("a segment without trailer cannot be acknowledged")
@@ -134,7 +142,16 @@ class SourceState:
             opened.machine_digest,
             opened.disks,
         )
-        return replace(self, head=head, open=None, unsettled_view_id=opened.view_id)
+        due_from = opened.capture_started_at if opened.is_application_due else None
+        return replace(
+            self,
+            head=head,
+            open=None,
+            unsettled_view_id=opened.view_id,
+            initial=None,
+            resyncing=None if opened.ends_resync else self.resyncing,
+            application_due_from=due_from or self.application_due_from,
+        )
 
     def abandoned(self) -> "SourceState":
         """Return the state in which no attempt is open."""
@@ -144,9 +161,80 @@ class SourceState:
         """Return the state in which the mark stands where it can."""
         return replace(self, unsettled_view_id="", mark_id=mark_id)
 
+    def checked(
+        self, verification: Verification | None, compared_at: datetime | None
+    ) -> "SourceState":
+        """Return the state after a comparison of both ends; `compared_at` is None where they differ.
+
+        A verification that was ordered meanwhile stays as it is.
+        """
+        mine = self.verification
+        is_same = (
+            mine is not None
+            and verification is not None
+            and mine.verification_id == verification.verification_id
+        )
+        return replace(
+            self,
+            verification=verification if is_same else mine,
+            compared_at=compared_at or self.compared_at,
+        )
+
     def resync_required(self, failure: Failure) -> "SourceState":
-        """Return the state in which nothing is sent any more."""
-        return replace(self, resync=failure)
+        """Return the state in which nothing is sent any more; a resync under way is over."""
+        return replace(self, resync=failure, resyncing=None)
+
+    def with_initial(self, initial: InitialPass) -> "SourceState":
+        """Return the state of an initial pass under way; its number is not given again."""
+        return replace(self, initial=initial, attempt=max(self.attempt, initial.attempt))
+
+    def pass_opened(self, initial: InitialPass) -> "SourceState":
+        """Return the state in which the target goes on with the pass: no end of it took effect."""
+        return replace(self, initial=initial, open=None)
+
+    def pass_ending(self, ending: OpenAttempt) -> "SourceState":
+        """Return the state in which the end of the initial pass may leave: point 1 will have its digest."""
+        if self.initial is None or ending.attempt != self.initial.attempt:
+            raise AssertionError("this initial pass is not under way")
+        return replace(self, open=ending)
+
+    def resynchronizing(self) -> "SourceState":
+        """Return the state in which everything is compared with the target's newest point.
+
+        Where the first point is still under way, everything is being sent anyway.
+        """
+        if self.resyncing is not None or (self.head.sequence == 0 and self.resync is None):
+            return self
+        return replace(self, resync=None, resyncing=ResyncPass())
+
+    def with_resync(self, resyncing: ResyncPass) -> "SourceState":
+        """Return the state of a resync under way."""
+        return replace(self, resyncing=resyncing)
+
+    def adopted(self, sequence: int, digest: bytes) -> "SourceState":
+        """Return the state in which the target's newest point is the head, whatever it was, for a resync."""
+        head = self.head
+        if (head.sequence, head.digest) != (sequence, digest):
+            head = Head(sequence, digest, None, NO_POINT, head.disks)
+        resyncing = (self.resyncing or ResyncPass()).against(sequence, digest)
+        return replace(
+            self, head=head, open=None, unsettled_view_id="", initial=None, resyncing=resyncing
+        )
+
+    def begun_anew(self) -> "SourceState":
+        """Return the state in which nothing was ever sent, and no number is given twice."""
+        return replace(
+            self, head=NO_HEAD, open=None, initial=None, resyncing=None, unsettled_view_id=""
+        )
+
+    def off_view(self, mark_id: str) -> "SourceState":
+        """Return the state in which the view of a pass has become the mark."""
+        return replace(
+            self,
+            mark_id=mark_id,
+            initial=self.initial.off_view() if self.initial is not None else None,
+            resyncing=self.resyncing.off_view() if self.resyncing is not None else None,
+        )
 
     def _opened(self) -> OpenAttempt:
         if self.open is None:
@@ -154,73 +242,8 @@ class SourceState:
         return self.open
 
 
-_ADAPTER = TypeAdapter(SourceState)
-_ASSIGNMENT = TypeAdapter(Assignment)
-
-
-def check_assignment(assignment: Assignment) -> None:
-    """Raise `AssignmentError` for an order that no vault gives."""
-    try:
-        _ASSIGNMENT.validate_json(_ASSIGNMENT.dump_json(assignment), strict=True)
-    except ValidationError as error:
-        raise AssignmentError(
-            "bad-order",
-            f"The order to replicate cannot be followed: {_first_problem(error)}.",
-            "Install the same version on the vault and the host.",
-        ) from error
-
-
-class StateFolder:
-    """The state files of all protections of this host. All calls block."""
-
-    def __init__(self, files: Files, folder: Path) -> None:
-        self._files = files
-        self._folder = folder
-
-    def prepare(self) -> None:
-        """Create the folder where it is missing."""
-        self._files.make_directory(self._folder)
-        self._files.sync_directory(self._folder.parent)
-
-    def protection_ids(self) -> list[str]:
-        """Return the protections that have a file; what a crash left half-written is not one."""
-        names = self._files.list_directory(self._folder)
-        return [
-            name.removesuffix(_SUFFIX)
-            for name in names
-            if name.endswith(_SUFFIX) and not name.endswith(TEMPORARY_SUFFIX)
-        ]
-
-    def save(self, state: SourceState) -> None:
-        """Replace a protection's state, atomically and durably."""
-        data = _ADAPTER.dump_json(state, indent=1)
-        if len(data) > MAX_STATE_BYTES:
-            raise AssertionError(f"a state of {len(data)} bytes")
-        write_durably(self._files, self._path(state.assignment.protection_id), data)
-
-    def load(self, protection_id: str) -> SourceState | None:
-        """Return a protection's state, None where it has none. Raises `StateFileError`."""
-        path = self._path(protection_id)
-        if self._files.status(path) is None:
-            return None
-        try:
-            state = _ADAPTER.validate_json(
-                self._files.read_bytes(path, limit=MAX_STATE_BYTES), strict=True
-            )
-        except (ValidationError, ValueError, OSError) as error:
-            raise _damaged(path, _first_problem(error)) from error
-        problem = _contradiction(state, protection_id)
-        if problem:
-            raise _damaged(path, problem)
-        return state
-
-    def _path(self, protection_id: str) -> Path:
-        return self._folder / (protection_id + _SUFFIX)
-
-
-def _contradiction(state: SourceState, protection_id: str) -> str:
-    if state.version != _VERSION:
-        return f"version {state.version}, this agent knows {_VERSION}"
+def contradiction(state: SourceState, protection_id: str) -> str:
+    """Return what cannot be in the state of this protection, empty where it can."""
     if state.assignment.protection_id != protection_id:
         return f"it is about protection {state.assignment.protection_id}"
     if (state.head.sequence == 0) != (state.head.digest == NO_POINT):
@@ -229,20 +252,30 @@ def _contradiction(state: SourceState, protection_id: str) -> str:
         state.open.sequence != state.head.sequence + 1 or state.open.attempt > state.attempt
     ):
         return "the open attempt does not follow the acknowledged point"
+    return _contradiction_of_passes(state)
+
+
+def _contradiction_of_passes(state: SourceState) -> str:
+    initial, resyncing = state.initial, state.resyncing
+    if initial is not None and (state.head.sequence or initial.attempt > state.attempt):
+        return "the initial pass does not precede the first point"
+    for under_way in (initial, resyncing):
+        if under_way is None:
+            continue
+        if len({len(under_way.pending), len(under_way.disks), len(under_way.doubtful)}) != 1:
+            return "a pass has other disks than ranges"
+        if any(
+            _is_outside(under_way.disks, each) for each in (under_way.pending, under_way.doubtful)
+        ):
+            return "a pass has ranges outside its disks"
     return ""
 
 
-def _first_problem(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        return f"{place}: {first['msg']}"
-    return str(error)
-
-
-def _damaged(path: Path, problem: str) -> StateFileError:
-    return StateFileError(
-        "bad-state-file",
-        f"{path} is not the state of a replication: {problem}.",
-        "Restore the file and restart the agent, or disable and enable the protection.",
+def _is_outside(
+    disks: tuple[DiskGeometry, ...], ranges: tuple[tuple[tuple[int, int], ...], ...]
+) -> bool:
+    return any(
+        not 0 <= start < end <= disk.size
+        for disk, of_disk in zip(disks, ranges, strict=True)
+        for start, end in of_disk
     )

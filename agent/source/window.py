@@ -1,4 +1,4 @@
-"""How much of a segment may be on its way without a receipt."""
+"""How much of a transfer may be on its way without a receipt."""
 
 import asyncio
 
@@ -7,12 +7,13 @@ WINDOW_BYTES = 64 << 20
 
 
 class Window:
-    """Counts bytes of one segment: records and payload, sent and received."""
+    """Counts bytes of one transfer: records and payload, sent and received."""
 
-    def __init__(self, limit: int = WINDOW_BYTES) -> None:
+    def __init__(self, limit: int = WINDOW_BYTES, begun_at: int = 0) -> None:
+        """`begun_at` counts what arrived before: a transfer that is resumed goes on from there."""
         self._limit = limit
-        self._sent = 0
-        self._received = 0
+        self._sent = begun_at
+        self._received = begun_at
         self._moved = asyncio.Event()
 
     async def admit(self, count: int) -> None:

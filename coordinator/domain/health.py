@@ -53,7 +53,7 @@ class Observation:
 
     source: HostPresence
     target: HostPresence
-    copy_frequency: timedelta
+    rpo_target: timedelta
     newest_capture: datetime | None
     report: ReplicationReport | None
 
@@ -69,14 +69,51 @@ def assess(protection: Protection, seen: Observation, now: datetime) -> Health:
     """Return the health of a protection."""
     if protection.state in (ProtectionState.FAILED, ProtectionState.RESYNC_REQUIRED):
         return Health(HealthLevel.CRITICAL, protection.cause, protection.remedy)
+    if protection.state is ProtectionState.DISABLING:
+        return _disabling(protection)
     for host in (seen.source, seen.target):
         if host.state is not HostState.ACTIVE:
             return _distrusted(protection, host)
     if not seen.source.is_connected:
         return _disconnected(HealthLevel.UNKNOWN, seen.source, "replication cannot be observed")
-    if protection.state is ProtectionState.PROTECTED:
-        return _assess_lag(seen, now)
-    return _assess_start(seen)
+    return _assess_running(protection, seen, now)
+
+
+def _assess_running(protection: Protection, seen: Observation, now: datetime) -> Health:
+    match protection.state:
+        case ProtectionState.PROTECTED:
+            return _assess_lag(seen, now)
+        case ProtectionState.PAUSED:
+            return _paused(protection)
+        case ProtectionState.RESYNCHRONIZING:
+            return _resynchronizing(seen)
+        case _:
+            return _assess_start(seen)
+
+
+def _disabling(protection: Protection) -> Health:
+    if protection.cause is None:
+        return Health(HealthLevel.NOT_APPLICABLE)
+    return Health(HealthLevel.WARNING, protection.cause, protection.remedy)
+
+
+def _paused(protection: Protection) -> Health:
+    return Health(
+        HealthLevel.WARNING,
+        "Replication is paused: no new recovery points are made.",
+        f"Resume it: replikera protection resume {protection.machine_name}.",
+    )
+
+
+def _resynchronizing(seen: Observation) -> Health:
+    failure = seen.report.failure if seen.report is not None else None
+    if failure is not None:
+        return Health(HealthLevel.WARNING, failure.cause, failure.remedy)
+    return Health(
+        HealthLevel.WARNING,
+        "Source and replica are being compared: no new recovery point until they are equal.",
+        "Wait for the resync; older points can be recovered.",
+    )
 
 
 def _distrusted(protection: Protection, host: HostPresence) -> Health:
@@ -111,14 +148,16 @@ def _assess_lag(seen: Observation, now: datetime) -> Health:
     age = lag(seen.newest_capture, now)
     if age is None:
         return _unknown_lag(seen)
-    if age > 3 * seen.copy_frequency + LAG_GRACE:
+    if age > seen.rpo_target + LAG_GRACE:
         cause = f"The newest recovery point is {age.total_seconds():.0f} s old."
         remedy = "Look at the agents of both hosts and the network between them."
         if failure is not None:
             cause, remedy = f"{cause} {failure.cause}", failure.remedy
         return Health(HealthLevel.CRITICAL, cause, remedy)
-    if failure is not None:
-        return Health(HealthLevel.WARNING, failure.cause, failure.remedy)
+    warning = seen.report.warning if seen.report is not None else None
+    trouble = failure or warning
+    if trouble is not None:
+        return Health(HealthLevel.WARNING, trouble.cause, trouble.remedy)
     if not seen.target.is_connected:
         return _disconnected(HealthLevel.WARNING, seen.target, "its points cannot be recovered now")
     return Health(HealthLevel.HEALTHY)

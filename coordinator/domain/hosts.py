@@ -29,6 +29,10 @@ MAX_FACT_LENGTH = 255
 UNKNOWN_SITE = "unknown"
 """Of a host that joined after the backup from which the vault was restored."""
 
+MAX_FOLDERS = 64
+MAX_FOLDER_LENGTH = 1024
+"""Four times the longest path that Windows takes without being asked to."""
+
 _NAMED = 5
 """How many machines a refusal names."""
 
@@ -60,15 +64,17 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """A host's build, as it reports itself."""
+    """A host's build, as it reports itself; the first of `replica_folders` is where it keeps replicas unless told."""
 
     cloud: str
     hypervisor: str
     agent_version: str
     replication_address: str
     minimum_copy_interval: timedelta
+    replica_folders: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_folders(self.replica_folders)
         for field in ("cloud", "hypervisor", "agent_version", "replication_address"):
             text = getattr(self, field)
             if len(text) > MAX_FACT_LENGTH or not text.isprintable():
@@ -99,7 +105,7 @@ class Host(Aggregate):
     """A registered host. Facts are empty until its agent first connects.
 
     `start_count` and `run_id` are those of the agent's newest run; `deny_list_version` is what it has made durable;
-    `cause` and `remedy` say why it is not active.
+    `cause` and `remedy` say why it is not active; `replica_folders` are where it may keep replicas, the default first.
     """
 
     id: HostId
@@ -118,6 +124,7 @@ class Host(Aggregate):
     deny_list_version: int = 0
     cause: str | None = None
     remedy: str | None = None
+    replica_folders: tuple[str, ...] = ()
 
     @property
     def run(self) -> AgentRun:
@@ -135,6 +142,7 @@ class Host(Aggregate):
             agent_version=facts.agent_version,
             replication_address=facts.replication_address,
             minimum_copy_interval=facts.minimum_copy_interval,
+            replica_folders=facts.replica_folders,
             last_seen_at=now,
             start_count=run.start_count,
             run_id=run.run_id,
@@ -235,6 +243,20 @@ def appeared(host_id: HostId, name: str, now: datetime) -> tuple[Host, Decision]
 def check_site(site: str) -> str:
     """Return the name of a site if it is one."""
     return check_name("site", site, "site")
+
+
+def _check_folders(folders: Sequence[str]) -> None:
+    is_sound = len(folders) <= MAX_FOLDERS and len(set(folders)) == len(folders)
+    for folder in folders:
+        is_sound &= 0 < len(folder) <= MAX_FOLDER_LENGTH and folder.isprintable()
+    if not is_sound:
+        raise InvalidValueError(
+            "invalid-host-fact",
+            f"The host's replica folders are not at most {MAX_FOLDERS} different paths, each a line of at most "
+            f"{MAX_FOLDER_LENGTH} characters.",
+            "Correct the settings of its agent.",
+            field="replica_folders",
+        )
 
 
 _READMIT = "replikera host readmit"

@@ -19,10 +19,24 @@ from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import IllegalTransitionError
 from coordinator.domain.events import Event, EventKind
 from coordinator.domain.identifiers import JobId, ProtectionId, RehearsalId
+from coordinator.domain.job_results import JobResult
 from coordinator.domain.orders import Failure, Order
 
 INITIAL_REPLICATION = "initial replication"
-"""The one task without an order: both hosts have theirs already, and the first point ends it."""
+"""A task without an order: both hosts have theirs already, and the first point ends it."""
+
+RESYNCHRONIZATION = "resynchronization"
+"""A task without an order: the source has begun, and its report ends it."""
+
+VERIFICATION = "verification"
+"""A task without an order: the source has begun, and its report ends it."""
+
+UNORDERED = {
+    INITIAL_REPLICATION: "waits for the first point of machine {}: both hosts have",
+    RESYNCHRONIZATION: "waits until machine {} is resynchronized: its source host has",
+    VERIFICATION: "waits until the replica of machine {} is verified: its source host has",
+}
+"""The tasks that no order belongs to: what a job at one of them waits for, and who has begun."""
 
 _TOO_LATE = "The request to cancel came after the host had begun."
 _CANCELLED = "An operator cancelled it before the host began: nothing was done."
@@ -35,6 +49,13 @@ class JobKind(StrEnum):
     ENABLE_PROTECTION = "enable-protection"
     START_TEST_FAILOVER = "start-test-failover"
     CLEAN_UP_TEST_FAILOVER = "clean-up-test-failover"
+    DIGEST_POINT = "digest-point"
+    CHANGE_POLICY = "change-policy"
+    PAUSE_PROTECTION = "pause-protection"
+    RESUME_PROTECTION = "resume-protection"
+    RESYNC_PROTECTION = "resync-protection"
+    VERIFY_PROTECTION = "verify-protection"
+    DISABLE_PROTECTION = "disable-protection"
 
 
 class JobState(StrEnum):
@@ -73,7 +94,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Job(Aggregate):
-    """One job. `subject` is the machine's name; `cancel_requested_at` is about its running or last task."""
+    """One job. `subject` is the machine's name; `cancel_requested_at` is about its running or last task.
+
+    `result` is what it brought to light, None for most and before its end.
+    """
 
     id: JobId
     kind: JobKind
@@ -87,6 +111,7 @@ class Job(Aggregate):
     remedy: str | None = None
     finished_at: datetime | None = None
     cancel_requested_at: datetime | None = None
+    result: JobResult | None = None
 
     @property
     def allowed_actions(self) -> tuple[JobAction, ...]:
@@ -94,13 +119,15 @@ class Job(Aggregate):
         is_free = self.cancel_requested_at is None and self._cancel_refusal() is None
         return (JobAction.CANCEL,) if is_free else ()
 
-    def task_done(self, now: datetime) -> "Job":
-        """Return the job with its running task succeeded and the next one running."""
+    def task_done(self, now: datetime, result: JobResult | None = None) -> "Job":
+        """Return the job with its running task succeeded and the next one running; the last brings the result."""
         at = self._running_task()
         detail = _TOO_LATE if self.cancel_requested_at is not None else None
         tasks = self._with_task(at, TaskState.SUCCEEDED, detail)
         if at + 1 == len(tasks):
-            return replace(self, tasks=tasks, state=JobState.SUCCEEDED, finished_at=now)
+            return replace(
+                self, tasks=tasks, state=JobState.SUCCEEDED, finished_at=now, result=result
+            )
         following = replace(tasks[at + 1], state=TaskState.RUNNING)
         tasks = (*tasks[: at + 1], following, *tasks[at + 2 :])
         return replace(self, tasks=tasks, cancel_requested_at=None)
@@ -148,6 +175,17 @@ class Job(Aggregate):
         """Return the line of the history that tells of the cancellation."""
         return Event(now, EventKind.JOB_CANCELLED, self.id, f"{self.kind} of {self.subject}")
 
+    def is_at(self, task_name: str) -> bool:
+        """Tell whether the job's running task is that one."""
+        task = self.running_task
+        return task is not None and task.name == task_name
+
+    @property
+    def waits_for_report(self) -> bool:
+        """Tell whether no order, but only a host's report, brings the job on."""
+        task = self.running_task
+        return task is not None and task.name in UNORDERED
+
     @property
     def running_task(self) -> Task | None:
         """Return the task that runs, None for a finished job."""
@@ -157,11 +195,16 @@ class Job(Aggregate):
         task = self.running_task
         if task is None:
             return (f"Job {self.id} has {_ENDED[self.state]} already.", self._instead())
-        if task.name == INITIAL_REPLICATION:
+        if task.name in UNORDERED:
+            waits = UNORDERED[task.name].format(self.subject)
             return (
-                f"Job {self.id} waits for the first point of machine {self.subject}: both hosts have "
-                "begun, and there is no order left to take back.",
+                f"Job {self.id} {waits} begun, and there is no order left to take back.",
                 f"Let it finish; follow it with: replikera job show {self.id}.",
+            )
+        if self.kind is JobKind.DISABLE_PROTECTION:
+            return (
+                f"Job {self.id} ends the protection of machine {self.subject}: half of an end is no protection.",
+                "Let it finish, and enable the protection again if it is still wanted.",
             )
         return None
 

@@ -1,11 +1,15 @@
-"""Network mappings: which network of the secondary host stands for one of the primary host."""
+"""Network mappings: which network of the secondary host stands for one of the primary host.
+
+A network of the primary host has one counterpart at each secondary host. What is mapped decides where adapters go when
+a machine is recovered the next time; what runs already stays as it is.
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from coordinator.domain.aggregates import Aggregate
-from coordinator.domain.decisions import Decision
+from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import InvalidValueError, UnknownObjectError
 from coordinator.domain.events import Event, EventKind
 from coordinator.domain.hosts import Host
@@ -53,9 +57,7 @@ def create(
             field="secondary_host",
         )
     _network(request.primary, request.primary_networks, request.primary_network)
-    _network(request.secondary, request.secondary_networks, request.secondary_network)
-    if request.test_network is not None:
-        _check_test_network(request, request.test_network)
+    _check_secondary(request)
     mapping = NetworkMapping(
         mapping_id,
         request.primary.id,
@@ -65,12 +67,37 @@ def create(
         request.test_network,
         now,
     )
-    detail = (
-        f"{request.primary.name}/{mapping.primary_network} to "
-        f"{request.secondary.name}/{mapping.secondary_network}"
-    )
-    event = Event(now, EventKind.NETWORK_MAPPED, mapping_id, detail)
+    event = Event(now, EventKind.NETWORK_MAPPED, mapping_id, _told(request))
     return mapping, Decision(aggregates=(mapping,), events=(event,))
+
+
+def change(
+    mapping: NetworkMapping, request: MappingRequest, now: datetime
+) -> tuple[NetworkMapping, Decision]:
+    """Decide that a primary network has another counterpart, or another network for tests.
+
+    `request` is about the mapping's own hosts and primary network, which may be gone. Nothing is decided where the
+    mapping is so already.
+    """
+    _check_secondary(request)
+    changed = replace(
+        mapping,
+        secondary_network=request.secondary_network,
+        test_network=request.test_network,
+    )
+    if changed == mapping:
+        return mapping, NOTHING
+    event = Event(now, EventKind.NETWORK_MAPPING_CHANGED, mapping.id, _told(request))
+    return changed, Decision(aggregates=(changed,), events=(event,))
+
+
+def delete(mapping: NetworkMapping, primary: Host, secondary: Host, now: datetime) -> Decision:
+    """Decide that a primary network has no counterpart any more: its adapters stay disconnected."""
+    detail = (
+        f"{primary.name}/{mapping.primary_network} to {secondary.name}/{mapping.secondary_network}"
+    )
+    event = Event(now, EventKind.NETWORK_UNMAPPED, mapping.id, detail)
+    return Decision(events=(event,), removed=(mapping,))
 
 
 def rehearsal_connections(
@@ -79,6 +106,14 @@ def rehearsal_connections(
     """Return where each adapter goes in a test: its network's test network, nowhere if there is none."""
     networks = {mapping.primary_network: mapping.test_network or "" for mapping in mappings}
     return tuple(NicConnection(nic.nic_id, networks.get(nic.network, "")) for nic in nics)
+
+
+def _told(request: MappingRequest) -> str:
+    detail = (
+        f"{request.primary.name}/{request.primary_network} to "
+        f"{request.secondary.name}/{request.secondary_network}"
+    )
+    return detail if request.test_network is None else f"{detail}, tests on {request.test_network}"
 
 
 def _network(host: Host, networks: tuple[Network, ...], name: str) -> Network:
@@ -93,12 +128,15 @@ def _network(host: Host, networks: tuple[Network, ...], name: str) -> Network:
     )
 
 
-def _check_test_network(request: MappingRequest, name: str) -> None:
-    network = _network(request.secondary, request.secondary_networks, name)
+def _check_secondary(request: MappingRequest) -> None:
+    _network(request.secondary, request.secondary_networks, request.secondary_network)
+    if request.test_network is None:
+        return
+    network = _network(request.secondary, request.secondary_networks, request.test_network)
     if not network.is_isolated:
         raise InvalidValueError(
             "network-not-isolated",
-            f"Network {name} of host {request.secondary.name} is not isolated: "
+            f"Network {network.name} of host {request.secondary.name} is not isolated: "
             "a recovered machine on it would meet the real one.",
             "Choose an isolated network for tests, or none.",
             field="test_network",

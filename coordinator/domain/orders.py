@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from coordinator.domain.aggregates import Aggregate
+from coordinator.domain.compression import Compression
 from coordinator.domain.identifiers import (
     Generation,
     HostId,
@@ -14,11 +15,16 @@ from coordinator.domain.identifiers import (
     ProtectionId,
     RehearsalId,
 )
+from coordinator.domain.throttle import ThrottleWindow
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptReplica:
-    """To the target: keep a replica of this machine, written by that source host alone."""
+    """To the target: keep a replica of this machine, written by that source host alone.
+
+    Given again in the same epoch it changes the terms. An empty `storage_folder` is the host's default; a replica that
+    exists stays where it is.
+    """
 
     protection_id: ProtectionId
     epoch_number: int
@@ -27,11 +33,24 @@ class AcceptReplica:
     machine_id: MachineId
     machine_name: str
     retention: timedelta
+    storage_folder: str = ""
+    seeds: tuple["Seed", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A disk, by its file name, that is filled from a file in the target's seed folder before anything is sent."""
+
+    disk_name: str
+    file_name: str
 
 
 @dataclass(frozen=True, slots=True)
 class StartReplication:
-    """To the source: replicate this machine to that target host until told otherwise."""
+    """To the source: replicate this machine to that target host until told otherwise.
+
+    Given again in the same epoch it changes how. While it is paused nothing is sent and nothing forgotten.
+    """
 
     protection_id: ProtectionId
     epoch_number: int
@@ -40,6 +59,41 @@ class StartReplication:
     target_host_id: HostId
     target_address: str
     copy_frequency: timedelta
+    compression: Compression = Compression.ADAPTIVE
+    throttle: tuple[ThrottleWindow, ...] = ()
+    application_consistent_interval: timedelta = timedelta(0)
+    excluded_disk_ids: tuple[str, ...] = ()
+    is_paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncReplication:
+    """To the source: compare everything with the target's newest point and send what differs."""
+
+    protection_id: ProtectionId
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReplication:
+    """To the source: compare everything once with the target while replication goes on."""
+
+    protection_id: ProtectionId
+    verification_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopReplication:
+    """To the source: stop replicating and forget."""
+
+    protection_id: ProtectionId
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReplica:
+    """To the target: end the replica; the disks of its newest point may stay as plain files."""
+
+    protection_id: ProtectionId
+    keep_disks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +125,26 @@ class CleanUpRehearsal:
     protection_id: ProtectionId
 
 
-Action: TypeAlias = AcceptReplica | StartReplication | StartRehearsal | CleanUpRehearsal
+@dataclass(frozen=True, slots=True)
+class DigestPoint:
+    """To the target: read a whole point and tell what it holds."""
+
+    protection_id: ProtectionId
+    generation: Generation
+    sequence: int
+
+
+Action: TypeAlias = (
+    AcceptReplica
+    | StartReplication
+    | ResyncReplication
+    | VerifyReplication
+    | StopReplication
+    | RemoveReplica
+    | StartRehearsal
+    | CleanUpRehearsal
+    | DigestPoint
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +159,20 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Done:
     """Carried out and read back; there is nothing more to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaAccepted:
+    """The target keeps the replica in the folder `path`."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRemoved:
+    """The target keeps no replica any more; `kept_paths` are the disks that were left as plain files."""
+
+    kept_paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +220,37 @@ class RehearsalCleanedUp:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskDigest:
+    """What a disk holds: `sha256` of all bytes that the guest would see, hexadecimal; `size` in bytes."""
+
+    disk_id: str
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointDigests:
+    """Every disk of a point was read to its end."""
+
+    disks: tuple[DiskDigest, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """The order was taken back before it began: nothing was done, and nothing will be."""
 
 
-Outcome: TypeAlias = Done | Failure | RehearsalStarted | RehearsalCleanedUp | Withdrawn
+Outcome: TypeAlias = (
+    Done
+    | Failure
+    | ReplicaAccepted
+    | ReplicaRemoved
+    | RehearsalStarted
+    | RehearsalCleanedUp
+    | PointDigests
+    | Withdrawn
+)
 
 
 @dataclass(frozen=True, slots=True)

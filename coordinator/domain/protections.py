@@ -1,12 +1,17 @@
 r"""Protections: one machine's replication from one host to another.
 
     enabling -> initial-replication -> protected
-     |  ^ \____________|____________________|______-> resync-required
-     v  |
+     |  ^ \____________|____________________|______-> resync-required -> resynchronizing -> protected
+     v  |                                                   ^__________________/
     failed, until it is enabled again towards the same target
+
+    initial-replication, protected <-> paused
+    every state -> disabling -> gone
 
 A first attempt that was withdrawn before its target began leaves nothing: the protection is gone, and the machine may
 be protected towards any target. Withdrawn later, it has failed.
+
+Pausing, disabling, resynchronizing and verifying are decided in modules of their own.
 
 A protection is `protected` only once its target reported a sealed point of its generation. Nothing leads out of
 `resync-required` by itself: what is not known to be equal never becomes healthy. The target's report of the first point
@@ -34,7 +39,7 @@ from coordinator.domain.identifiers import (
 )
 from coordinator.domain.inventory import Machine
 from coordinator.domain.jobs import INITIAL_REPLICATION, Job, JobKind, JobState, TaskState
-from coordinator.domain.orders import AcceptReplica, Failure, Order, StartReplication
+from coordinator.domain.orders import AcceptReplica, Failure, Order, Seed, StartReplication
 from coordinator.domain.policies import Policy
 
 TASKS = ("accept replica at target", "start replication at source", INITIAL_REPLICATION)
@@ -47,12 +52,22 @@ class ProtectionState(StrEnum):
     INITIAL_REPLICATION = "initial-replication"
     PROTECTED = "protected"
     RESYNC_REQUIRED = "resync-required"
+    RESYNCHRONIZING = "resynchronizing"
+    PAUSED = "paused"
+    DISABLING = "disabling"
     FAILED = "failed"
+
+
+_WITHOUT_GRANT = (ProtectionState.FAILED, ProtectionState.DISABLING)
+"""The states in which nothing is to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protection(Aggregate):
     """One machine's replication. `job_id` is the job that enables it; (`epoch_number`, `generation`) is its epoch.
+
+    An empty `storage_folder` is the target's default; `replica_path` is where the target keeps the replica, empty
+    before it told. `is_paused` is what was asked for: the state follows when the source has heard.
 
     `grant_version` is that of the newest grant, 0 for none; `grant_not_after` is when that ends.
     """
@@ -73,11 +88,16 @@ class Protection(Aggregate):
     grant_version: int = 0
     grant_issued_at: datetime | None = None
     grant_not_after: datetime | None = None
+    excluded_disk_ids: tuple[str, ...] = ()
+    seeds: tuple[Seed, ...] = ()
+    storage_folder: str = ""
+    replica_path: str = ""
+    is_paused: bool = False
 
     @property
     def has_begun(self) -> bool:
         """Tell whether the source has been started: a permission to send is of use to it."""
-        return self.state not in (ProtectionState.ENABLING, ProtectionState.FAILED)
+        return self.state not in (ProtectionState.ENABLING, *_WITHOUT_GRANT)
 
     def granted(self, now: datetime) -> "Protection":
         """Return the protection with a new grant in its present epoch."""
@@ -90,7 +110,7 @@ class Protection(Aggregate):
 
     def needs_grant(self, now: datetime) -> bool:
         """Tell whether the source should get a new grant. A failed protection gets one when it is enabled again."""
-        return self.state is not ProtectionState.FAILED and grants.is_due(
+        return self.state not in _WITHOUT_GRANT and grants.is_due(
             self.id, self.grant_version, self.grant_issued_at, self.grant_not_after, now
         )
 
@@ -104,11 +124,23 @@ class Protection(Aggregate):
         if host_id != self.target_host_id:
             raise self._not_yours(host_id, "target")
 
-    def replica_accepted(
-        self, job: Job, target: Host, policy: Policy, order_id: OrderId, now: datetime
-    ) -> Decision:
-        """Decide that the source starts, because the target is ready."""
-        action = StartReplication(
+    def terms(self, policy: Policy) -> AcceptReplica:
+        """Return what the target is told: to keep the replica, and how."""
+        return AcceptReplica(
+            self.id,
+            self.epoch_number,
+            self.generation,
+            self.source_host_id,
+            self.machine_id,
+            self.machine_name,
+            policy.retention,
+            self.storage_folder,
+            self.seeds,
+        )
+
+    def assignment(self, target: Host, policy: Policy) -> StartReplication:
+        """Return what the source is told: to replicate, and how."""
+        return StartReplication(
             self.id,
             self.epoch_number,
             self.generation,
@@ -116,10 +148,25 @@ class Protection(Aggregate):
             self.target_host_id,
             target.replication_address,
             policy.copy_frequency,
+            policy.compression,
+            policy.throttle,
+            policy.application_consistent_interval,
+            self.excluded_disk_ids,
+            self.is_paused,
         )
+
+    def kept_at(self, path: str) -> "Protection":
+        """Return the protection with the folder that its target keeps the replica in; an empty one tells nothing."""
+        return replace(self, replica_path=path or self.replica_path)
+
+    def replica_accepted(
+        self, job: Job, target: Host, policy: Policy, order_id: OrderId, now: datetime
+    ) -> Decision:
+        """Decide that the source starts, because the target is ready."""
+        action = self.assignment(target, policy)
         order = Order(order_id, job.id, self.source_host_id, now, action)
         event = Event(now, EventKind.REPLICA_ACCEPTED, self.id, f"by {target.name}")
-        return Decision((job.task_done(now),), (order,), (event,))
+        return Decision((self, job.task_done(now)), (order,), (event,))
 
     def replication_started(self, job: Job, now: datetime, *, has_point: bool) -> Decision:
         """Decide that initial replication runs, or has ended when the target has a point already."""
@@ -131,11 +178,14 @@ class Protection(Aggregate):
 
     def point_sealed(self, job: Job, now: datetime) -> Decision:
         """Decide what a sealed point of this generation means: the first one ends initial replication."""
+        ended = (job.task_done(now),) if job.is_at(INITIAL_REPLICATION) else ()
         if self.state is not ProtectionState.INITIAL_REPLICATION:
-            return NOTHING
+            # Sealed while its source was on the way to a pause.
+            is_late = self.state is ProtectionState.PAUSED and bool(ended)
+            return Decision(ended) if is_late else NOTHING
         protected = replace(self, state=ProtectionState.PROTECTED, cause=None, remedy=None)
         event = Event(now, EventKind.MACHINE_PROTECTED, self.id, self.machine_name)
-        return Decision((protected, job.task_done(now)), (), (event,))
+        return Decision((protected, *ended), (), (event,))
 
     def failed(self, job: Job, failure: Failure, now: datetime) -> Decision:
         """Decide that the machine could not be protected."""
@@ -169,7 +219,7 @@ class Protection(Aggregate):
 
     def resync_required(self, job: Job, failure: Failure, now: datetime) -> Decision:
         """Decide that both sides are not known to be equal any more; older points stay."""
-        if self.state in (ProtectionState.RESYNC_REQUIRED, ProtectionState.FAILED):
+        if self.state in (ProtectionState.RESYNC_REQUIRED, *_WITHOUT_GRANT):
             return NOTHING
         doubtful = replace(
             self, state=ProtectionState.RESYNC_REQUIRED, cause=failure.cause, remedy=failure.remedy
@@ -203,6 +253,9 @@ class EnableRequest:
     target: Host
     policy: Policy
     existing: Protection | None
+    excluded_disk_ids: tuple[str, ...] = ()
+    seeds: tuple[Seed, ...] = ()
+    storage_folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,15 +281,7 @@ def enable(request: EnableRequest, ids: EnableIds, now: datetime) -> tuple[Job, 
         now,
         protection_id=protection.id,
     )
-    action = AcceptReplica(
-        protection.id,
-        protection.epoch_number,
-        protection.generation,
-        protection.source_host_id,
-        protection.machine_id,
-        protection.machine_name,
-        request.policy.retention,
-    )
+    action = protection.terms(request.policy)
     order = Order(ids.order, job.id, protection.target_host_id, now, action)
     detail = f"{request.machine.name} from {request.source.name} to {request.target.name}"
     events = [Event(now, EventKind.PROTECTION_ENABLING, protection.id, detail)]
@@ -289,6 +334,9 @@ def _begin(request: EnableRequest, ids: EnableIds, now: datetime) -> Protection:
         ids.generation,
         ids.job,
         now,
+        excluded_disk_ids=request.excluded_disk_ids,
+        seeds=request.seeds,
+        storage_folder=request.storage_folder,
     )
 
 
@@ -308,7 +356,8 @@ def _begin_again(request: EnableRequest, existing: Protection, ids: EnableIds) -
         raise RefusedError(
             "failed-towards-another-target",
             f"Machine {request.machine.name} has a failed protection between other hosts.",
-            "Enable it again between the hosts that were named first.",
+            "Enable it again between the hosts that were named first, or disable it before: "
+            f"replikera protection disable {request.machine.name}.",
         )
     return replace(
         existing,
@@ -317,4 +366,8 @@ def _begin_again(request: EnableRequest, existing: Protection, ids: EnableIds) -
         job_id=ids.job,
         cause=None,
         remedy=None,
+        excluded_disk_ids=request.excluded_disk_ids,
+        seeds=request.seeds,
+        storage_folder=request.storage_folder,
+        is_paused=False,
     )

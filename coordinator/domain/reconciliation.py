@@ -27,7 +27,7 @@ from coordinator.domain.events import Event, EventKind
 from coordinator.domain.hello import HeldProtection, HostHello
 from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import HostId, JobId, ProtectionId, RehearsalId
-from coordinator.domain.jobs import Job, JobState
+from coordinator.domain.jobs import Job, JobKind, JobState
 from coordinator.domain.orders import (
     AcceptReplica,
     CleanUpRehearsal,
@@ -279,18 +279,20 @@ class _Work:
         job = self.jobs[order.job_id]
         if job.state is not JobState.RUNNING:
             return
-        subject = self._subject(order)
+        subject = self._subject(order, job)
         if subject is None:
             self._add(Decision((job.failed(VAULT_RESTORED, self.now),)))
         else:
             self._add(subject.failed(job, VAULT_RESTORED, self.now))
 
-    def _subject(self, order: Order) -> Protection | Rehearsal | None:
+    def _subject(self, order: Order, job: Job) -> Protection | Rehearsal | None:
         match order.action:
-            case AcceptReplica() | StartReplication():
+            case AcceptReplica() | StartReplication() if job.kind is JobKind.ENABLE_PROTECTION:
                 return self.protections.get(order.action.protection_id)
             case StartRehearsal() | CleanUpRehearsal():
                 return self.rehearsals.get(order.action.rehearsal_id)
+            case _:
+                return None  # the job is all that fails: whoever wants it begins again
 
     def _add(self, decision: Decision) -> None:
         self._decisions.append(decision)

@@ -15,11 +15,29 @@ class ReplicationState(StrEnum):
     REPLICATING = "replicating"
     WAITING = "waiting"
     RESYNC_REQUIRED = "resync-required"
+    RESYNCHRONIZING = "resynchronizing"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The newest full comparison that was asked for; `differing_bytes` are in ranges that were not equal."""
+
+    verification_id: str
+    checked_bytes: int
+    total_bytes: int
+    differing_bytes: int
+    is_finished: bool
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicationReport:
-    """A source's report. `acknowledged_*` is about the newest point that the target sealed for it."""
+    """A source's report. `acknowledged_*` is about the newest point that the target sealed for it.
+
+    `sent_bytes` are those of the present or last transfer as they were sent, after compression. `compared_at` is when
+    a sample was last found equal at both sides. A `warning` does not stop replication.
+    """
 
     protection_id: ProtectionId
     state: ReplicationState
@@ -30,7 +48,21 @@ class ReplicationReport:
     acknowledged_capture_started_at: datetime | None
     acknowledged_sequence: int
     reported_at: datetime
+    sent_bytes: int = 0
+    verification: Verification | None = None
+    compared_at: datetime | None = None
+    warning: Failure | None = None
 
     def tells_more_than(self, other: "ReplicationReport | None") -> bool:
         """Tell whether this report differs from `other` in what an operator would act on."""
-        return other is None or (self.state, self.failure) != (other.state, other.failure)
+        return other is None or _told(self) != _told(other)
+
+
+def _told(report: ReplicationReport) -> tuple[object, ...]:
+    verification = report.verification
+    result = (
+        (verification.verification_id, verification.is_finished)
+        if verification is not None
+        else None
+    )
+    return (report.state, report.failure, report.warning, result)

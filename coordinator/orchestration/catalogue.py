@@ -1,36 +1,41 @@
-"""Policies and network mappings: what protections refer to."""
+"""Policies: what protections refer to."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
-from coordinator.domain import network_mappings, policies
+from coordinator.domain import policies
 from coordinator.domain.commands import Command
 from coordinator.domain.errors import RefusedError
-from coordinator.domain.identifiers import MappingId, PolicyId
-from coordinator.domain.network_mappings import MappingRequest, NetworkMapping
+from coordinator.domain.identifiers import PolicyId
 from coordinator.domain.policies import Policy
+from coordinator.domain.policy_settings import PolicySettings
+from coordinator.orchestration.protection_changes import applied
 from coordinator.orchestration.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkNames:
-    """The networks of a mapping, as an operator names them."""
+class PolicyUpdate:
+    """A policy as it is now, and the jobs that tell it to the hosts."""
 
-    primary_host: str
-    primary_network: str
-    secondary_host: str
-    secondary_network: str
-    test_network: str | None
+    policy: Policy
+    job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDeletion:
+    """A policy that is gone."""
+
+    id: str
+    name: str
 
 
 async def create_policy(
-    vault: Vault, command: Command, name: str, copy_frequency: timedelta, retention: timedelta
+    vault: Vault, command: Command, name: str, settings: PolicySettings
 ) -> Policy:
     """Make a policy with a name that no other has."""
     policy_id = PolicyId(vault.randomness.uuid())
-    policy, decision = policies.create(
-        policy_id, name, copy_frequency, retention, vault.clock.now()
-    )
+    policy, decision = policies.create(policy_id, name, settings, vault.clock.now())
     async with vault.store.write() as records:
         if (done := await records.done(command)) is not None:
             return await records.policies.get(done)
@@ -42,31 +47,35 @@ async def create_policy(
     return policy
 
 
-async def create_mapping(vault: Vault, command: Command, names: NetworkNames) -> NetworkMapping:
-    """Map a network of one host to one of another."""
+async def update_policy(
+    vault: Vault, command: Command, name: str, change: Callable[[PolicySettings], PolicySettings]
+) -> PolicyUpdate:
+    """Change what a policy says; the hosts of all that follow it are told. Raises `DomainError`."""
     async with vault.store.write() as records:
         if (done := await records.done(command)) is not None:
-            return await records.mappings.get(done)
-        primary = await records.hosts.get(names.primary_host)
-        secondary = await records.hosts.get(names.secondary_host)
-        request = MappingRequest(
-            primary,
-            names.primary_network,
-            await records.inventories.networks_of(primary.id),
-            secondary,
-            names.secondary_network,
-            names.test_network,
-            await records.inventories.networks_of(secondary.id),
-        )
-        mapping_id = MappingId(vault.randomness.uuid())
-        mapping, decision = network_mappings.create(mapping_id, request, vault.clock.now())
-        for other in await records.mappings_between(primary.id, secondary.id):
-            if other.primary_network == mapping.primary_network:
-                raise RefusedError(
-                    "network-mapped-already",
-                    f"Network {mapping.primary_network} of host {primary.name} is mapped to "
-                    f"{other.secondary_network} of host {secondary.name} already.",
-                    "See: replikera network-mapping list.",
-                )
-        await records.save(decision, command, result=mapping.id)
-    return mapping
+            policy_id, *job_ids = json.loads(done)
+            return PolicyUpdate(await records.policies.get(policy_id), tuple(job_ids))
+        policy = await records.policies.get(name)
+        following = await records.protections_following(policy.id)
+        sources = await records.hosts.these({item.source_host_id for item in following})
+        policy, decision = policy.updated(change(policy.settings), sources, vault.clock.now())
+        if not decision.events:
+            return PolicyUpdate(policy, ())
+        decision += await applied(vault, records, policy)
+        ids = tuple(order.job_id for order in decision.orders)
+        await records.save(decision, command, result=json.dumps([policy.id, *ids]))
+    vault.presence.announce(decision.orders)
+    return PolicyUpdate(policy, ids)
+
+
+async def delete_policy(vault: Vault, command: Command, name: str) -> PolicyDeletion:
+    """Remove a policy that nothing follows. Raises `DomainError`."""
+    async with vault.store.write() as records:
+        if (done := await records.done(command)) is not None:
+            return PolicyDeletion(*json.loads(done))
+        policy = await records.policies.get(name)
+        following = await records.protections_following(policy.id)
+        names = [protection.machine_name for protection in following]
+        decision = policy.deleted(names, vault.clock.now())
+        await records.save(decision, command, result=json.dumps([policy.id, policy.name]))
+    return PolicyDeletion(policy.id, policy.name)

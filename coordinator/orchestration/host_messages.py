@@ -1,15 +1,18 @@
 """What follows from what hosts say of themselves and of protections. Each may speak only of its own."""
 
+from coordinator.domain import resyncs, verifications
 from coordinator.domain.commands import by_host
+from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import ForbiddenError, RefusedError
 from coordinator.domain.identifiers import HostId, ProtectionId
 from coordinator.domain.inventory import Inventory
+from coordinator.domain.jobs import JobKind
 from coordinator.domain.orders import Failure, OrderProgress
 from coordinator.domain.points import PointReport, reconcile
 from coordinator.domain.protections import Protection
 from coordinator.domain.replication import ReplicationReport, ReplicationState
 from coordinator.orchestration.vault import Vault
-from coordinator.store.records import Records, WritableRecords
+from coordinator.store.records import Records
 
 _UNEXPLAINED = Failure(
     "resync-required",
@@ -52,9 +55,10 @@ async def receive_replication(vault: Vault, host_id: HostId, report: Replication
     if not reports.take(report):
         return
     async with vault.store.write() as records:
+        protection = await _protection(records, report.protection_id)
         await records.save_report(report)
-        if report.state is ReplicationState.RESYNC_REQUIRED:
-            await _require_resync(vault, records, report)
+        decision = await _what_it_means(vault, records, protection, report)
+        await records.save(decision, by_host(host_id))
     reports.kept(report)
 
 
@@ -72,14 +76,22 @@ async def receive_progress(vault: Vault, host_id: HostId, progress: OrderProgres
         vault.progress.take(order.job_id, progress)
 
 
-async def _require_resync(
-    vault: Vault, records: WritableRecords, report: ReplicationReport
-) -> None:
-    protection = await _protection(records, report.protection_id)
+async def _what_it_means(
+    vault: Vault, records: Records, protection: Protection, report: ReplicationReport
+) -> Decision:
+    """Decide what follows from a report for the protection and for the jobs that wait for it."""
+    now = vault.clock.now()
     job = await records.jobs.get(protection.job_id)
+    verifying = await records.running_job_of(protection.id, JobKind.VERIFY_PROTECTION)
+    decision = NOTHING
+    if verifying is not None and report.verification is not None:
+        decision += verifications.reported(verifying, report.verification, now)
+    if report.state is not ReplicationState.RESYNC_REQUIRED:
+        return decision + resyncs.reported(protection, job, report.state, now)
     failure = report.failure or _UNEXPLAINED
-    decision = protection.resync_required(job, failure, vault.clock.now())
-    await records.save(decision, by_host(protection.source_host_id))
+    if verifying is not None and not decision.aggregates:
+        decision += verifications.failed(verifying, failure, now)
+    return decision + protection.resync_required(job, failure, now)
 
 
 async def _protection(records: Records, protection_id: ProtectionId) -> Protection:

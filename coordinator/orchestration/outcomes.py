@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from coordinator.domain import point_digests
 from coordinator.domain.commands import by_host
 from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import ForbiddenError
@@ -11,16 +12,25 @@ from coordinator.domain.orders import (
     AcceptReplica,
     Action,
     CleanUpRehearsal,
+    DigestPoint,
     Done,
     Failure,
     Order,
     Outcome,
+    PointDigests,
     RehearsalCleanedUp,
     RehearsalStarted,
+    RemoveReplica,
+    ReplicaAccepted,
+    ReplicaRemoved,
+    ResyncReplication,
     StartRehearsal,
     StartReplication,
+    StopReplication,
+    VerifyReplication,
     Withdrawn,
 )
+from coordinator.orchestration.protection_outcomes import protection_consequence
 from coordinator.orchestration.vault import Vault
 from coordinator.store.records import Records
 
@@ -51,6 +61,7 @@ async def receive_outcome(
         decision = await finished(vault, records, order, outcome, now)
         await records.save(decision, by_host(host_id))
     vault.progress.forget(order.job_id)
+    vault.reports.forget(gone.id for gone in decision.removed)
     vault.presence.announce(decision.orders)
 
 
@@ -68,32 +79,12 @@ async def _consequence(vault: Vault, records: Records, order: Order, outcome: Ou
         return NOTHING
     outcome = _expected(order, outcome)
     match order.action:
-        case AcceptReplica() | StartReplication():
-            return await _replication_consequence(vault, records, order.action, job, outcome)
         case StartRehearsal() | CleanUpRehearsal():
             return await _rehearsal_consequence(vault, records, order.action, job, outcome)
-
-
-async def _replication_consequence(
-    vault: Vault,
-    records: Records,
-    action: AcceptReplica | StartReplication,
-    job: Job,
-    outcome: Outcome,
-) -> Decision:
-    now = vault.clock.now()
-    protection = await records.protections.get(action.protection_id)
-    if isinstance(outcome, Withdrawn):
-        return protection.withdrawn(job, now)
-    if isinstance(outcome, Failure):
-        return protection.failed(job, outcome, now)
-    if isinstance(action, StartReplication):
-        newest = await records.points.newest(protection)
-        return protection.replication_started(job, now, has_point=newest is not None)
-    target = await records.hosts.get(protection.target_host_id)
-    policy = await records.policies.get(protection.policy_id)
-    order_id = OrderId(vault.randomness.uuid())
-    return protection.replica_accepted(job, target, policy, order_id, now)
+        case DigestPoint():
+            return _digest_consequence(order.action, job, outcome, vault.clock.now())
+        case _:
+            return await protection_consequence(vault, records, order.action, job, outcome)
 
 
 async def _rehearsal_consequence(
@@ -114,7 +105,19 @@ async def _rehearsal_consequence(
             return rehearsal.failed(job, outcome, now)
         case Withdrawn():
             return rehearsal.withdrawn(job, now)
-        case Done():
+        case Done() | PointDigests() | ReplicaAccepted() | ReplicaRemoved():
+            return NOTHING
+
+
+def _digest_consequence(action: DigestPoint, job: Job, outcome: Outcome, now: datetime) -> Decision:
+    match outcome:
+        case PointDigests():
+            return point_digests.digested(job, action, outcome, now)
+        case Failure():
+            return point_digests.failed(job, action, outcome, now)
+        case Withdrawn():
+            return point_digests.withdrawn(job, now)
+        case _:
             return NOTHING
 
 
@@ -122,14 +125,20 @@ def _expected(order: Order, outcome: Outcome) -> Outcome:
     """Return the outcome if it is one of this order, else the failure that it is."""
     if isinstance(outcome, Withdrawn) and order.withdrawn_at is not None:
         return outcome
-    kinds: dict[type[Action], type[Outcome]] = {
-        AcceptReplica: Done,
-        StartReplication: Done,
-        StartRehearsal: RehearsalStarted,
-        CleanUpRehearsal: RehearsalCleanedUp,
+    kinds: dict[type[Action], tuple[type[Outcome], ...]] = {
+        # Of an agent of the version before, which does not tell the folder.
+        AcceptReplica: (ReplicaAccepted, Done),
+        StartReplication: (Done,),
+        ResyncReplication: (Done,),
+        VerifyReplication: (Done,),
+        StopReplication: (Done,),
+        RemoveReplica: (ReplicaRemoved,),
+        StartRehearsal: (RehearsalStarted,),
+        CleanUpRehearsal: (RehearsalCleanedUp,),
+        DigestPoint: (PointDigests,),
     }
     action = type(order.action)
-    if isinstance(outcome, (Failure, kinds[action])):
+    if isinstance(outcome, (Failure, *kinds[action])):
         return outcome
     return Failure(
         "unexpected-outcome",

@@ -36,6 +36,13 @@ class ReplicationReports:
         """Return the newest report, None where there was none yet."""
         return self._newest.get(protection_id)
 
+    def forget(self, gone: Iterable[str]) -> None:
+        """Drop what was told of protections that are gone; of anything else nothing is known."""
+        for protection_id in map(ProtectionId, gone):
+            self._newest.pop(protection_id, None)
+            self._kept.pop(protection_id, None)
+            self._sources.pop(protection_id, None)
+
     def is_source(self, protection_id: ProtectionId, host_id: HostId) -> bool:
         """Tell whether this host is known to be the protection's source."""
         return self._sources.get(protection_id) == host_id

@@ -16,7 +16,7 @@ from coordinator.domain.health import (
 )
 from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import HostId
-from coordinator.domain.jobs import Job, JobState
+from coordinator.domain.jobs import Job, JobKind, JobState
 from coordinator.domain.points import RecoveryPoint
 from coordinator.domain.policies import Policy
 from coordinator.domain.protections import Protection, ProtectionState
@@ -132,12 +132,13 @@ class Progress:
 def replication_progress(
     protection: Protection, report: ReplicationReport | None
 ) -> Progress | None:
-    """Return how far initial replication is, None where nothing is known or it is over."""
-    is_initial = protection.state in (
+    """Return how far initial replication or a resync is, None where nothing is known or it is over."""
+    is_long = protection.state in (
         ProtectionState.ENABLING,
         ProtectionState.INITIAL_REPLICATION,
+        ProtectionState.RESYNCHRONIZING,
     )
-    if report is None or not is_initial:
+    if report is None or not is_long:
         return None
     return Progress(report.done_bytes, report.total_bytes, report.rate)
 
@@ -149,10 +150,15 @@ def job_progress(vault: Vault, job: Job) -> Progress | None:
     progress = vault.progress.get(job.id)
     if progress is not None:
         return Progress(progress.done_bytes, progress.total_bytes, 0.0)
-    report = vault.reports.get(job.protection_id) if job.rehearsal_id is None else None
-    return (
-        Progress(report.done_bytes, report.total_bytes, report.rate) if report is not None else None
-    )
+    report = vault.reports.get(job.protection_id)
+    if report is None:
+        return None
+    if job.kind in (JobKind.ENABLE_PROTECTION, JobKind.RESYNC_PROTECTION):
+        return Progress(report.done_bytes, report.total_bytes, report.rate)
+    verification = report.verification
+    if verification is not None and verification.verification_id == job.id:
+        return Progress(verification.checked_bytes, verification.total_bytes, 0.0)
+    return None
 
 
 def _status(
@@ -172,7 +178,7 @@ def _status(
     seen = Observation(
         _presence(vault, source),
         _presence(vault, target),
-        policy.copy_frequency,
+        policy.promised_rpo,
         capture,
         report,
     )

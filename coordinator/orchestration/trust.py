@@ -34,6 +34,7 @@ async def revoke_host(vault: Vault, command: Command, name: str, reason: str) ->
         decision += await deny_member(records, Role.HOST, host.id, now)
         decision += await _without_keys(records, host, now)
         decision += await _without_orders(vault, records, host, now)
+        decision += await _without_waiting(records, host, decision, now)
         await records.save(decision, command, result=host.id)
     await publish_deny_list(vault)
     return host
@@ -159,16 +160,34 @@ async def _without_keys(records: Records, host: Host, now: datetime) -> Decision
 
 async def _without_orders(vault: Vault, records: Records, host: Host, now: datetime) -> Decision:
     """Decide that what the host was told to do has failed: nobody knows when it comes back, nor who it is then."""
-    failure = Failure(
-        "host-revoked",
-        f"Host {host.name} was revoked before it had carried this out.",
-        f"Readmit it (replikera host readmit {host.name}) and start this again; it recognises what it has done.",
-    )
+    failure = _revoked(host)
     decision = NOTHING
     for order in await records.open_orders(host.id):
         decision += await finished(vault, records, order, failure, now)
         vault.progress.forget(order.job_id)
     return decision
+
+
+async def _without_waiting(
+    records: Records, host: Host, decided: Decision, now: datetime
+) -> Decision:
+    """Decide that no job waits for what a host would report: there is no order whose failure ends it."""
+    ended = {item.id for item in decided.aggregates}
+    waiting = [
+        job
+        for protection in await records.protections_of(host.id)
+        for job in await records.running_jobs_of(protection.id)
+        if job.id not in ended and job.waits_for_report
+    ]
+    return Decision(tuple(job.failed(_revoked(host), now) for job in waiting))
+
+
+def _revoked(host: Host) -> Failure:
+    return Failure(
+        "host-revoked",
+        f"Host {host.name} was revoked before it had carried this out.",
+        f"Readmit it (replikera host readmit {host.name}) and start this again; it recognises what it has done.",
+    )
 
 
 def _as_document(vault_id: VaultId, found: Denied, now: datetime) -> DenyList:

@@ -5,19 +5,33 @@ from datetime import datetime, timedelta
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from coordinator.domain.compression import Compression
 from coordinator.domain.identifiers import HostId, ProtectionId
 from coordinator.domain.orders import (
     AcceptReplica,
     CleanUpRehearsal,
+    DigestPoint,
     Order,
+    RemoveReplica,
+    ResyncReplication,
     StartRehearsal,
     StartReplication,
+    StopReplication,
+    VerifyReplication,
 )
+from coordinator.domain.throttle import ThrottleWindow
 from coordinator.orchestration.introductions import Introduction
 from coordinator.store.history import Anchor
 from replikera.wire.v1 import orders_pb2, session_pb2, trust_pb2, types_pb2
 
 Answer = session_pb2.SessionResponse
+
+_COMPRESSIONS = {
+    Compression.OFF: orders_pb2.COMPRESSION_OFF,
+    Compression.ADAPTIVE: orders_pb2.COMPRESSION_ADAPTIVE,
+    Compression.LZ4: orders_pb2.COMPRESSION_LZ4,
+    Compression.ZSTD: orders_pb2.COMPRESSION_ZSTD,
+}
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -71,11 +85,25 @@ def order_message(order: Order, anchor: Anchor, grant: bytes) -> orders_pb2.Orde
             message.accept_replica.CopyFrom(_accept_replica(action, grant))
         case StartReplication() as action:
             message.start_replication.CopyFrom(_start_replication(action, grant))
+        case ResyncReplication() as action:
+            message.resync_replication.protection_id = action.protection_id
+        case VerifyReplication() as action:
+            message.verify_replication.protection_id = action.protection_id
+            message.verify_replication.verification_id = action.verification_id
+        case StopReplication() as action:
+            message.stop_replication.protection_id = action.protection_id
+        case RemoveReplica() as action:
+            message.remove_replica.protection_id = action.protection_id
+            message.remove_replica.keep_disks = action.keep_disks
         case StartRehearsal() as action:
             message.start_rehearsal.CopyFrom(_start_rehearsal(action))
         case CleanUpRehearsal() as action:
             message.clean_up_rehearsal.rehearsal_id = action.rehearsal_id
             message.clean_up_rehearsal.protection_id = action.protection_id
+        case DigestPoint() as action:
+            message.digest_point.protection_id = action.protection_id
+            message.digest_point.generation = action.generation
+            message.digest_point.sequence = action.sequence
     return message
 
 
@@ -88,6 +116,11 @@ def _accept_replica(action: AcceptReplica, grant: bytes) -> orders_pb2.AcceptRep
         machine_name=action.machine_name,
         retention=_duration(action.retention),
         grant=grant,
+        storage_folder=action.storage_folder,
+        seeds=[
+            orders_pb2.Seed(disk_name=seed.disk_name, file_name=seed.file_name)
+            for seed in action.seeds
+        ],
     )
 
 
@@ -100,6 +133,20 @@ def _start_replication(action: StartReplication, grant: bytes) -> orders_pb2.Sta
         target_address=action.target_address,
         copy_frequency=_duration(action.copy_frequency),
         grant=grant,
+        compression=_COMPRESSIONS[action.compression],
+        throttle=map(_throttle_window, action.throttle),
+        application_consistent_interval=_duration(action.application_consistent_interval),
+        excluded_disk_ids=action.excluded_disk_ids,
+        is_paused=action.is_paused,
+    )
+
+
+def _throttle_window(window: ThrottleWindow) -> orders_pb2.ThrottleWindow:
+    return orders_pb2.ThrottleWindow(
+        weekdays=window.weekdays,
+        start_minute=window.start_minute,
+        end_minute=window.end_minute,
+        bytes_per_second=window.bytes_per_second,
     )
 
 

@@ -1,7 +1,7 @@
 """What hosts say: protobuf to domain. It is checked before it is believed."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from coordinator.domain.hosts import HostFacts
 from coordinator.domain.identifiers import Generation, HostId, MachineId, OrderId, ProtectionId
 from coordinator.domain.inventory import Inventory, Machine, Network
 from coordinator.domain.orders import (
+    DiskDigest,
     Done,
     Failure,
     GuestReport,
@@ -20,13 +21,16 @@ from coordinator.domain.orders import (
     NicConnection,
     OrderProgress,
     Outcome,
+    PointDigests,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
+    ReplicaAccepted,
+    ReplicaRemoved,
     Withdrawn,
 )
 from coordinator.domain.points import MAX_INTEGER, PointKind, PointReport, RecoveryPoint
-from coordinator.domain.replication import ReplicationReport, ReplicationState
+from coordinator.domain.replication import ReplicationReport, ReplicationState, Verification
 from replikera.machine import MachineDescriptionError, parse_machine_description
 from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
 
@@ -38,6 +42,8 @@ MAX_TEXT = 2_000
 MAX_ITEMS = 1_024
 """Disks, adapters, steps and removed objects of one rehearsal."""
 
+SHA256_BYTES = 32
+
 _POINT_KINDS = {
     types_pb2.POINT_KIND_CRASH_CONSISTENT: PointKind.CRASH_CONSISTENT,
     types_pb2.POINT_KIND_APPLICATION_CONSISTENT: PointKind.APPLICATION_CONSISTENT,
@@ -48,6 +54,8 @@ _STATES = {
     session_pb2.REPLICATION_STATE_REPLICATING: ReplicationState.REPLICATING,
     session_pb2.REPLICATION_STATE_WAITING: ReplicationState.WAITING,
     session_pb2.REPLICATION_STATE_RESYNC_REQUIRED: ReplicationState.RESYNC_REQUIRED,
+    session_pb2.REPLICATION_STATE_RESYNCHRONIZING: ReplicationState.RESYNCHRONIZING,
+    session_pb2.REPLICATION_STATE_PAUSED: ReplicationState.PAUSED,
 }
 
 
@@ -64,6 +72,7 @@ def host_facts(message: types_pb2.HostFacts) -> HostFacts:
         message.agent_version,
         message.replication_address,
         minimum,
+        tuple(message.replica_folders),
     )
 
 
@@ -111,20 +120,10 @@ def progress(message: orders_pb2.OrderProgress) -> OrderProgress:
 
 def outcome(message: orders_pb2.OrderOutcome) -> Outcome:
     """Return how an order ended."""
-    match message.WhichOneof("result"):
-        case "done":
-            return Done()
-        case "failure":
-            return failure(message.failure)
-        case "rehearsal_started":
-            return _rehearsal_started(message.rehearsal_started)
-        case "rehearsal_cleaned_up":
-            removed = _bounded(message.rehearsal_cleaned_up.removed, "removed")
-            return RehearsalCleanedUp(tuple(_text(name) for name in removed))
-        case "withdrawn":
-            return Withdrawn()
-        case None:
-            raise _invalid("outcome", "has no result that this vault knows")
+    kind = message.WhichOneof("result")
+    if kind is None:
+        raise _invalid("outcome", "has no result that this vault knows")
+    return _OUTCOMES[kind](message)
 
 
 def failure(message: types_pb2.Failure) -> Failure:
@@ -152,6 +151,10 @@ def replication_report(message: session_pb2.ReplicationReport, now: datetime) ->
         _moment(message.acknowledged_capture_started_at) if acknowledged else None,
         _integer(message.acknowledged_sequence, "acknowledged_sequence"),
         now,
+        _integer(message.sent_bytes, "sent_bytes"),
+        _verification(message.verification) if message.HasField("verification") else None,
+        _moment(message.compared_at) if message.HasField("compared_at") else None,
+        failure(message.warning) if message.HasField("warning") else None,
     )
 
 
@@ -169,6 +172,17 @@ def point_report(message: session_pb2.RecoveryPointReport) -> PointReport:
         tuple(_integer(sequence, "released") for sequence in message.released),
         message.is_complete,
         message.number,
+    )
+
+
+def _verification(message: session_pb2.Verification) -> Verification:
+    return Verification(
+        _text(message.verification_id),
+        _integer(message.checked_bytes, "checked_bytes"),
+        _integer(message.total_bytes, "total_bytes"),
+        _integer(message.differing_bytes, "differing_bytes"),
+        message.is_finished,
+        _moment(message.finished_at) if message.HasField("finished_at") else None,
     )
 
 
@@ -213,6 +227,17 @@ def _rehearsal_started(message: orders_pb2.RehearsalStarted) -> RehearsalStarted
             NicConnection(_text(nic.nic_id), _text(nic.network))
             for nic in _bounded(message.nics, "nics")
         ),
+    )
+
+
+def _disk_digest(message: orders_pb2.DiskDigest) -> DiskDigest:
+    if len(message.sha256) != SHA256_BYTES:
+        raise _invalid("sha256", f"has {len(message.sha256)} bytes")
+    return DiskDigest(
+        _text(message.disk_id),
+        _text(message.name),
+        _integer(message.size, "size"),
+        message.sha256.hex(),
     )
 
 
@@ -280,3 +305,29 @@ def _invalid(field: str, what: str) -> InvalidValueError:
         "Update its agent to the version of the vault.",
         field=field,
     )
+
+
+def _replica_removed(message: orders_pb2.ReplicaRemoved) -> ReplicaRemoved:
+    kept = _bounded(message.kept_paths, "kept_paths")
+    return ReplicaRemoved(tuple(_text(path) for path in kept))
+
+
+def _rehearsal_cleaned_up(message: orders_pb2.RehearsalCleanedUp) -> RehearsalCleanedUp:
+    removed = _bounded(message.removed, "removed")
+    return RehearsalCleanedUp(tuple(_text(name) for name in removed))
+
+
+def _point_digests(message: orders_pb2.PointDigests) -> PointDigests:
+    return PointDigests(tuple(map(_disk_digest, _bounded(message.disks, "disks"))))
+
+
+_OUTCOMES: dict[str, Callable[[orders_pb2.OrderOutcome], Outcome]] = {
+    "done": lambda _: Done(),
+    "withdrawn": lambda _: Withdrawn(),
+    "failure": lambda said: failure(said.failure),
+    "replica_accepted": lambda said: ReplicaAccepted(_text(said.replica_accepted.path)),
+    "replica_removed": lambda said: _replica_removed(said.replica_removed),
+    "rehearsal_started": lambda said: _rehearsal_started(said.rehearsal_started),
+    "rehearsal_cleaned_up": lambda said: _rehearsal_cleaned_up(said.rehearsal_cleaned_up),
+    "point_digests": lambda said: _point_digests(said.point_digests),
+}

@@ -1,5 +1,7 @@
 """What hosts last listed: machines and networks."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import delete, insert, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -7,7 +9,7 @@ from coordinator.domain.identifiers import HostId, MachineId
 from coordinator.domain.inventory import Inventory, Machine, Network
 from coordinator.store import schema
 from coordinator.store.paging import DEFAULT_LIMIT, Ordering, Page
-from coordinator.store.repository import Rows, the_one
+from coordinator.store.repository import Rows, groups, the_one
 
 _MACHINES = Ordering(schema.machines.c.name, schema.machines.c.host_id, schema.machines.c.id)
 _NETWORKS = Ordering(schema.networks.c.name, schema.networks.c.host_id)
@@ -43,9 +45,24 @@ class Inventories:
         table = schema.machines
         return await self._machines.first(table.c.host_id == host_id, table.c.id == machine_id)
 
-    async def networks_of(self, host_id: HostId) -> tuple[Network, ...]:
-        """Return one host's networks."""
-        return await self._networks.where(schema.networks.c.host_id == host_id)
+    async def machines_of(
+        self, host_id: HostId, machine_ids: Iterable[MachineId]
+    ) -> tuple[Machine, ...]:
+        """Return these machines of one host, as far as they are listed, by name."""
+        table = schema.machines
+        found: list[Machine] = []
+        for group in groups(sorted(machine_ids)):
+            found += await self._machines.where(
+                table.c.host_id == host_id, table.c.id.in_(group), limit=None
+            )
+        return tuple(sorted(found, key=lambda machine: (machine.name, machine.id)))
+
+    async def networks_of(self, *host_ids: HostId) -> tuple[Network, ...]:
+        """Return the networks of these hosts."""
+        found: list[Network] = []
+        for group in groups(sorted(set(host_ids))):
+            found += await self._networks.where(schema.networks.c.host_id.in_(group), limit=None)
+        return tuple(found)
 
     async def machines_page(
         self, cursor: str | None = None, limit: int = DEFAULT_LIMIT

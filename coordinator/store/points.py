@@ -1,12 +1,21 @@
 """The vault's copy of what targets say they hold."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select
+from sqlalchemy import ColumnElement, Float, and_, cast, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.domain.identifiers import Generation, ProtectionId
-from coordinator.domain.points import PointChanges, PointReport, RecoveryPoint
+from coordinator.domain.point_selection import NEWEST, PointSelector
+from coordinator.domain.points import (
+    MAX_INTEGER,
+    PointChanges,
+    PointKind,
+    PointReport,
+    RecoveryPoint,
+)
 from coordinator.domain.protections import Protection
 from coordinator.store import schema
 from coordinator.store.paging import DEFAULT_LIMIT, Ordering, Page
@@ -30,6 +39,27 @@ _AT_THE_END = (
 _NEWEST_FIRST = Ordering(_POINTS.c.sequence, descending=True)
 
 
+@dataclass(frozen=True, slots=True)
+class PointFilter:
+    """Which points a list shows: of one kind, whose capture began in a stretch of time without its end; None is all."""
+
+    kind: PointKind | None = None
+    captured_from: datetime | None = None
+    captured_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointTotals:
+    """All points of one generation together; the sequence is 0 where there is none."""
+
+    count: int
+    payload_bytes: int
+    oldest_sequence: int
+
+
+EVERYTHING = PointFilter()
+
+
 class Points:
     """Recovery points of all protections."""
 
@@ -39,9 +69,28 @@ class Points:
 
     async def newest(self, protection: Protection) -> RecoveryPoint | None:
         """Return the newest point of the protection's present generation."""
+        return await self.selected(protection, NEWEST)
+
+    async def selected(
+        self, protection: Protection, selector: PointSelector
+    ) -> RecoveryPoint | None:
+        """Return the newest point of the present generation that meets a selector, None where none does."""
         return await self._rows.first(
-            _lineage(protection.id, protection.generation), order=_POINTS.c.sequence.desc()
+            _lineage(protection.id, protection.generation),
+            *_selecting(selector),
+            order=_POINTS.c.sequence.desc(),
         )
+
+    async def totals(self, protection: Protection) -> PointTotals:
+        """Return what the points of the present generation are together."""
+        query = select(
+            func.count(),
+            # What targets claim may not fit a whole number of the database.
+            func.sum(cast(_POINTS.c.payload_bytes, Float)),
+            func.min(_POINTS.c.sequence),
+        ).where(_lineage(protection.id, protection.generation))
+        count, payload, oldest = (await self._connection.execute(query)).one()
+        return PointTotals(count, min(int(payload or 0), MAX_INTEGER), oldest or 0)
 
     async def newest_of(
         self, protections: Iterable[Protection]
@@ -60,11 +109,15 @@ class Points:
         )
 
     async def page(
-        self, protection: Protection, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+        self,
+        protection: Protection,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        wanted: PointFilter = EVERYTHING,
     ) -> Page[RecoveryPoint]:
         """Return a page of the points of the present generation, newest first. Raises `InvalidValueError`."""
         lineage = _lineage(protection.id, protection.generation)
-        return await self._rows.paged(_NEWEST_FIRST, cursor, limit, lineage)
+        return await self._rows.paged(_NEWEST_FIRST, cursor, limit, lineage, *_filtering(wanted))
 
     async def known(self, report: PointReport) -> dict[int, bytes]:
         """Return digests by sequence: of all points for a complete report, else of those it names."""
@@ -92,6 +145,30 @@ class Points:
         query = select(_POINTS.c.sequence, _POINTS.c.chain_digest).where(condition)
         rows = await self._connection.execute(query)
         return {row.sequence: row.chain_digest for row in rows}
+
+
+def _selecting(selector: PointSelector) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if selector.kind is not None:
+        conditions.append(_POINTS.c.kind == selector.kind)
+    if selector.not_after is not None:
+        conditions.append(_POINTS.c.capture_ended_at <= selector.not_after)
+    if selector.sequence is not None:
+        conditions.append(_POINTS.c.sequence == selector.sequence)
+    if selector.generation is not None:
+        conditions.append(_POINTS.c.generation == selector.generation)
+    return conditions
+
+
+def _filtering(wanted: PointFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.kind is not None:
+        conditions.append(_POINTS.c.kind == wanted.kind)
+    if wanted.captured_from is not None:
+        conditions.append(_POINTS.c.capture_started_at >= wanted.captured_from)
+    if wanted.captured_until is not None:
+        conditions.append(_POINTS.c.capture_started_at < wanted.captured_until)
+    return conditions
 
 
 def _lineage(protection_id: ProtectionId, generation: Generation) -> ColumnElement[bool]:

@@ -14,8 +14,8 @@ from coordinator.domain.commands import Command
 from coordinator.domain.control import Control
 from coordinator.domain.decisions import Decision
 from coordinator.domain.hosts import Contact, Host, HostState
-from coordinator.domain.identifiers import HostId, JobId, ProtectionId, VaultId
-from coordinator.domain.jobs import Job, JobState
+from coordinator.domain.identifiers import HostId, JobId, PolicyId, ProtectionId, VaultId
+from coordinator.domain.jobs import Job, JobKind, JobState
 from coordinator.domain.network_mappings import NetworkMapping
 from coordinator.domain.operators import Operator
 from coordinator.domain.orders import Order
@@ -25,6 +25,7 @@ from coordinator.domain.registration_keys import RegistrationKey
 from coordinator.domain.rehearsals import Rehearsal, RehearsalState
 from coordinator.domain.replication import ReplicationReport
 from coordinator.domain.sites import Cloud, Site
+from coordinator.domain.storage_mappings import StorageMapping
 from coordinator.store import schema
 from coordinator.store.history import Anchor, History
 from coordinator.store.inventories import Inventories
@@ -60,6 +61,9 @@ class Records:
         self.policies = Repository(connection, schema.policies, Policy, word="policy", name="name")
         self.mappings = Repository(
             connection, schema.network_mappings, NetworkMapping, word="network mapping"
+        )
+        self.storage_mappings = Repository(
+            connection, schema.storage_mappings, StorageMapping, word="storage mapping"
         )
         self.protections = Repository(
             connection, schema.protections, Protection, word="protection", name="machine_name"
@@ -154,13 +158,13 @@ class Records:
     async def grants_ending(self, before: datetime, limit: int) -> tuple[Protection, ...]:
         """Return protections between trusted hosts whose grant ends before that, the first to end first.
 
-        Those without one come before all; failed ones need none.
+        Those without one come before all; failed ones and those that end need none.
         """
         table = schema.protections
         trusted = select(schema.hosts.c.id).where(schema.hosts.c.state == HostState.ACTIVE)
         return await self.protections.where(
             or_(table.c.grant_not_after.is_(None), table.c.grant_not_after < before),
-            table.c.state != ProtectionState.FAILED,
+            table.c.state.not_in((ProtectionState.FAILED, ProtectionState.DISABLING)),
             table.c.source_host_id.in_(trusted),
             table.c.target_host_id.in_(trusted),
             order=table.c.grant_not_after.asc().nulls_first(),
@@ -183,6 +187,24 @@ class Records:
         table = schema.orders
         return await self.orders.where(
             table.c.job_id == job_id, table.c.finished_at.is_(None), order=table.c.issued_at
+        )
+
+    async def running_job_of(self, protection_id: ProtectionId, kind: JobKind) -> Job | None:
+        """Return a protection's job of one kind that runs, None where none does."""
+        table = schema.jobs
+        return await self.jobs.first(
+            table.c.protection_id == protection_id,
+            table.c.kind == kind,
+            table.c.state == JobState.RUNNING,
+        )
+
+    async def running_jobs_of(self, protection_id: ProtectionId) -> tuple[Job, ...]:
+        """Return all jobs of a protection that run, oldest first."""
+        table = schema.jobs
+        return await self.jobs.where(
+            table.c.protection_id == protection_id,
+            table.c.state == JobState.RUNNING,
+            order=table.c.created_at,
         )
 
     async def running_jobs(self) -> int:
@@ -227,6 +249,13 @@ class Records:
         """Return the protection of a machine, None where there is none."""
         return await self.protections.first(schema.protections.c.machine_id == machine_id)
 
+    async def protections_following(self, policy_id: PolicyId) -> tuple[Protection, ...]:
+        """Return the protections that follow a policy, by the names of their machines."""
+        table = schema.protections
+        return await self.protections.where(
+            table.c.policy_id == policy_id, order=table.c.machine_name, limit=None
+        )
+
     async def protections_of(self, host_id: HostId) -> tuple[Protection, ...]:
         """Return the protections whose source or target is this host."""
         table = schema.protections
@@ -260,6 +289,24 @@ class Records:
             table.c.primary_host_id == primary, table.c.secondary_host_id == secondary
         )
 
+    async def storage_mappings_between(
+        self, primary: HostId, secondary: HostId
+    ) -> tuple[StorageMapping, ...]:
+        """Return the storage mappings from one host to another."""
+        table = schema.storage_mappings
+        return await self.storage_mappings.where(
+            table.c.primary_host_id == primary, table.c.secondary_host_id == secondary
+        )
+
+    async def protections_between(self, source: HostId, target: HostId) -> tuple[Protection, ...]:
+        """Return the protections from one host to another, by the names of their machines."""
+        table = schema.protections
+        return await self.protections.where(
+            table.c.source_host_id == source,
+            table.c.target_host_id == target,
+            order=table.c.machine_name,
+        )
+
     async def reports(self) -> tuple[ReplicationReport, ...]:
         """Return the last report of every protection that was kept."""
         return await self._reports.where()
@@ -275,6 +322,7 @@ class WritableRecords(Records):
             RegistrationKey: self.keys,
             Policy: self.policies,
             NetworkMapping: self.mappings,
+            StorageMapping: self.storage_mappings,
             Protection: self.protections,
             Rehearsal: self.rehearsals,
             Job: self.jobs,
@@ -300,7 +348,7 @@ class WritableRecords(Records):
     async def _remove(self, aggregate: Aggregate) -> None:
         """Drop an aggregate that nothing refers to, with what hosts may have claimed of it."""
         if isinstance(aggregate, Protection):
-            for table in (schema.replication_reports, schema.points):
+            for table in (schema.replication_reports, schema.points, schema.rehearsals):
                 of_it = table.c.protection_id == aggregate.id
                 await self._connection.execute(delete(table).where(of_it))
         await self._repositories[type(aggregate)].remove(aggregate)

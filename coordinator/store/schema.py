@@ -16,30 +16,43 @@ from sqlalchemy import (
 )
 
 from coordinator.domain.certificates import CertificateState
+from coordinator.domain.compression import Compression
 from coordinator.domain.control import VaultMode
 from coordinator.domain.events import EventKind
 from coordinator.domain.hosts import HostState
+from coordinator.domain.job_results import DigestedPoint, RemovedReplica, VerifiedReplica
 from coordinator.domain.jobs import JobKind, JobState, Task
 from coordinator.domain.operators import OperatorRole
 from coordinator.domain.orders import (
     AcceptReplica,
     CleanUpRehearsal,
+    DigestPoint,
     Done,
     Failure,
     GuestReport,
     Measurement,
     NicConnection,
+    PointDigests,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
+    RemoveReplica,
+    ReplicaAccepted,
+    ReplicaRemoved,
+    ResyncReplication,
+    Seed,
     StartRehearsal,
     StartReplication,
+    StopReplication,
+    VerifyReplication,
     Withdrawn,
 )
 from coordinator.domain.points import PointKind
+from coordinator.domain.policy_settings import ReplicaOnDisable
 from coordinator.domain.protections import ProtectionState
 from coordinator.domain.rehearsals import RehearsalState
-from coordinator.domain.replication import ReplicationState
+from coordinator.domain.replication import ReplicationState, Verification
+from coordinator.domain.throttle import ThrottleWindow
 from coordinator.store.columns import Instant, Json, Span, TaggedJson, Word
 from replikera.identity import Role
 from replikera.machine import MachineDescription
@@ -47,15 +60,28 @@ from replikera.machine import MachineDescription
 ACTIONS = {
     "accept-replica": AcceptReplica,
     "start-replication": StartReplication,
+    "resync-replication": ResyncReplication,
+    "verify-replication": VerifyReplication,
+    "stop-replication": StopReplication,
+    "remove-replica": RemoveReplica,
     "start-rehearsal": StartRehearsal,
     "clean-up-rehearsal": CleanUpRehearsal,
+    "digest-point": DigestPoint,
 }
 OUTCOMES = {
     "done": Done,
+    "replica-accepted": ReplicaAccepted,
+    "replica-removed": ReplicaRemoved,
     "failure": Failure,
     "rehearsal-started": RehearsalStarted,
     "rehearsal-cleaned-up": RehearsalCleanedUp,
+    "point-digests": PointDigests,
     "withdrawn": Withdrawn,
+}
+RESULTS = {
+    "digested-point": DigestedPoint,
+    "verified-replica": VerifiedReplica,
+    "removed-replica": RemovedReplica,
 }
 
 metadata = MetaData()
@@ -87,6 +113,7 @@ hosts = Table(
     Column("deny_list_version", BigInteger, nullable=False),
     Column("cause", Text),
     Column("remedy", Text),
+    Column("replica_folders", Json(tuple[str, ...]), nullable=False),
 )
 
 control = Table(
@@ -197,6 +224,11 @@ policies = Table(
     Column("copy_frequency", Span, nullable=False),
     Column("retention", Span, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("application_consistent_interval", Span, nullable=False),
+    Column("compression", Word(Compression), nullable=False),
+    Column("throttle", Json(tuple[ThrottleWindow, ...]), nullable=False),
+    Column("rpo_target", Span),
+    Column("replica_on_disable", Word(ReplicaOnDisable), nullable=False),
 )
 
 network_mappings = Table(
@@ -210,6 +242,18 @@ network_mappings = Table(
     Column("test_network", Text),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("primary_host_id", "primary_network", "secondary_host_id"),
+)
+
+storage_mappings = Table(
+    "storage_mappings",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("primary_host_id", Text, ForeignKey("hosts.id"), nullable=False),
+    Column("storage_class", Text, nullable=False),
+    Column("secondary_host_id", Text, ForeignKey("hosts.id"), nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("primary_host_id", "storage_class", "secondary_host_id"),
 )
 
 protections = Table(
@@ -231,6 +275,11 @@ protections = Table(
     Column("grant_version", BigInteger, nullable=False),
     Column("grant_issued_at", Instant),
     Column("grant_not_after", Instant),
+    Column("excluded_disk_ids", Json(tuple[str, ...]), nullable=False),
+    Column("seeds", Json(tuple[Seed, ...]), nullable=False),
+    Column("storage_folder", Text, nullable=False),
+    Column("replica_path", Text, nullable=False),
+    Column("is_paused", Boolean, nullable=False),
     Index("protections_by_source", "source_host_id"),
     Index("protections_by_target", "target_host_id"),
 )
@@ -262,6 +311,10 @@ replication_reports = Table(
     Column("acknowledged_capture_started_at", Instant),
     Column("acknowledged_sequence", BigInteger, nullable=False),
     Column("reported_at", Instant, nullable=False),
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("verification", Json(Verification)),
+    Column("compared_at", Instant),
+    Column("warning", Json(Failure)),
 )
 
 rehearsals = Table(
@@ -302,6 +355,7 @@ jobs = Table(
     Column("remedy", Text),
     Column("finished_at", Instant),
     Column("cancel_requested_at", Instant),
+    Column("result", TaggedJson(RESULTS)),
 )
 
 orders = Table(

@@ -144,25 +144,28 @@ class HostAnswer(Answer):
 
 
 class HostDetailAnswer(HostAnswer):
-    """A host with its certificates, newest first."""
+    """A host with its certificates, newest first, and the folders that it offers for replicas, the default first."""
 
     certificates: list[CertificateAnswer]
+    replica_folders: list[str]
 
 
 class MachineDisk(Answer):
-    """A disk of a machine."""
+    """A disk of a machine; `storage_class` is empty where the hypervisor knows of none."""
 
     disk_id: str
     name: str
     size: int
+    storage_class: str
 
 
 class MachineNic(Answer):
-    """An adapter of a machine."""
+    """An adapter of a machine; `subnet` is empty where the hypervisor does not tell."""
 
     nic_id: str
     name: str
     network: str
+    subnet: str
 
 
 class MachineAnswer(Answer):
@@ -186,26 +189,6 @@ class NetworkAnswer(Answer):
     site: str
     is_isolated: bool
     subnets: list[str]
-
-
-class PolicyAnswer(Answer):
-    """A policy."""
-
-    id: str
-    name: str
-    copy_frequency_seconds: int
-    retention_hours: int
-
-
-class NetworkMappingAnswer(Answer):
-    """A network mapping, hosts by name."""
-
-    id: str
-    primary_host: str
-    primary_network: str
-    secondary_host: str
-    secondary_network: str
-    test_network: str | None
 
 
 class EventAnswer(Answer):

@@ -158,8 +158,15 @@ def _success(route: Route, schemas: _Schemas) -> Object:
     return made
 
 
+_PATH_PARAMETERS = {
+    "name": "A name, or an id.",
+    "id": "An id.",
+    "point": "`latest`, `latest-application-consistent`, a time with its zone, a sequence, or an id.",
+}
+
+
 def _path_parameter(name: str) -> Object:
-    what = "A name, or an id." if name == "name" else "An id."
+    what = _PATH_PARAMETERS[name]
     return {
         "name": name,
         "in": "path",

@@ -1,14 +1,12 @@
 """The vault, its operators, hosts and what protections refer to: domain to answers."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from coordinator.domain.certificates import Certificate
 from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import HostId
 from coordinator.domain.inventory import Machine, Network
-from coordinator.domain.network_mappings import NetworkMapping
 from coordinator.domain.operators import Operator
-from coordinator.domain.policies import Policy
 from coordinator.domain.registration_keys import RegistrationKey
 from coordinator.domain.sites import Cloud, Site
 from coordinator.orchestration.invitations import Invitation
@@ -118,9 +116,11 @@ def host(status: HostStatus) -> answers.HostAnswer:
 def host_detail(
     status: HostStatus, certificates: tuple[Certificate, ...]
 ) -> answers.HostDetailAnswer:
-    """Return a host with its certificates."""
+    """Return a host with its certificates and folders."""
     return answers.HostDetailAnswer(
-        **dict(host(status)), certificates=[certificate(shown) for shown in certificates]
+        **dict(host(status)),
+        certificates=[certificate(shown) for shown in certificates],
+        replica_folders=list(status.host.replica_folders),
     )
 
 
@@ -133,11 +133,18 @@ def machine(shown: Machine, hosts: Hosts, protection_id: str | None) -> answers.
         site=hosts[shown.host_id].site,
         is_running=shown.is_running,
         disks=[
-            answers.MachineDisk(disk_id=disk.disk_id, name=disk.name, size=disk.size)
+            answers.MachineDisk(
+                disk_id=disk.disk_id,
+                name=disk.name,
+                size=disk.size,
+                storage_class=disk.storage_class,
+            )
             for disk in shown.description.disks
         ],
         nics=[
-            answers.MachineNic(nic_id=nic.nic_id, name=nic.name, network=nic.network)
+            answers.MachineNic(
+                nic_id=nic.nic_id, name=nic.name, network=nic.network, subnet=nic.subnet
+            )
             for nic in shown.description.nics
         ],
         protection=protection_id,
@@ -152,28 +159,6 @@ def network(shown: Network, hosts: Hosts) -> answers.NetworkAnswer:
         site=hosts[shown.host_id].site,
         is_isolated=shown.is_isolated,
         subnets=list(shown.subnets),
-    )
-
-
-def policy(shown: Policy) -> answers.PolicyAnswer:
-    """Return a policy."""
-    return answers.PolicyAnswer(
-        id=shown.id,
-        name=shown.name,
-        copy_frequency_seconds=shown.copy_frequency // timedelta(seconds=1),
-        retention_hours=shown.retention // timedelta(hours=1),
-    )
-
-
-def mapping(shown: NetworkMapping, hosts: Hosts) -> answers.NetworkMappingAnswer:
-    """Return a network mapping."""
-    return answers.NetworkMappingAnswer(
-        id=shown.id,
-        primary_host=hosts[shown.primary_host_id].name,
-        primary_network=shown.primary_network,
-        secondary_host=hosts[shown.secondary_host_id].name,
-        secondary_network=shown.secondary_network,
-        test_network=shown.test_network,
     )
 
 

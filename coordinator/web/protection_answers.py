@@ -5,11 +5,11 @@ from datetime import datetime
 from coordinator.domain.control import VaultMode
 from coordinator.domain.health import HealthLevel
 from coordinator.domain.jobs import JobAction, JobKind, JobState, TaskState
-from coordinator.domain.points import PointKind
 from coordinator.domain.protections import ProtectionState
 from coordinator.domain.rehearsals import RehearsalState
 from coordinator.web.answers import HostAnswer
 from coordinator.web.models import Answer
+from coordinator.web.point_answers import DigestedPointAnswer, PointName
 
 
 class NewestPoint(Answer):
@@ -41,8 +41,51 @@ class GrantAnswer(Answer):
     not_after: datetime
 
 
+class VerificationAnswer(Answer):
+    """The newest full comparison of a replica with its source; it has the id of the job that asked for it."""
+
+    verification_id: str
+    checked_bytes: int
+    total_bytes: int
+    differing_bytes: int
+    is_finished: bool
+    finished_at: datetime | None
+
+
+class WarningAnswer(Answer):
+    """What an operator should know although replication goes on."""
+
+    code: str
+    cause: str
+    remedy: str
+
+
+class SeedAnswer(Answer):
+    """A disk, by file name, and the file of the seed folder that it was filled from."""
+
+    disk: str
+    file: str
+
+
+class VerifiedReplicaAnswer(Answer):
+    """How much of a replica was compared with its source."""
+
+    checked_bytes: int
+    differing_bytes: int
+
+
+class RemovedReplicaAnswer(Answer):
+    """Where the disks of a removed replica are, none where they were deleted."""
+
+    kept_paths: list[str]
+
+
 class ProtectionAnswer(Answer):
-    """A protection, hosts and policy by name."""
+    """A protection, hosts and policy by name.
+
+    `sent_bytes` are those of the present or last transfer after compression; `compared_at` is when a sample was last
+    found equal. An empty `storage_folder` is the target's default.
+    """
 
     id: str
     name: str
@@ -61,26 +104,16 @@ class ProtectionAnswer(Answer):
     progress: ProgressAnswer | None
     test_failover: LastTestFailover | None
     grant: GrantAnswer | None
-
-
-class PointAnswer(Answer):
-    """A recovery point."""
-
-    generation: str
-    sequence: int
-    kind: PointKind
-    name: str
-    capture_started_at: datetime
-    capture_ended_at: datetime
-    sealed_at: datetime
-    payload_bytes: int
-
-
-class PointName(Answer):
-    """Which point a test failover is of."""
-
-    generation: str
-    sequence: int
+    is_paused: bool
+    excluded_disks: list[str]
+    seeds: list[SeedAnswer]
+    storage_folder: str
+    replica_path: str | None
+    rpo_target_seconds: float
+    sent_bytes: int | None
+    verification: VerificationAnswer | None
+    compared_at: datetime | None
+    warning: WarningAnswer | None
 
 
 class RecoveredDiskAnswer(Answer):
@@ -143,7 +176,10 @@ class TaskAnswer(Answer):
 
 
 class JobAnswer(Answer):
-    """A job; `subject` is the machine's name, `allowed_actions` what may be done with it now."""
+    """A job; `subject` is the machine's name, `allowed_actions` what may be done with it now.
+
+    `result` is what it brought to light, if it is of a kind that does.
+    """
 
     id: str
     kind: JobKind
@@ -157,6 +193,7 @@ class JobAnswer(Answer):
     cancel_requested_at: datetime | None
     finished_at: datetime | None
     progress: ProgressAnswer | None
+    result: DigestedPointAnswer | VerifiedReplicaAnswer | RemovedReplicaAnswer | None
     allowed_actions: list[JobAction]
 
 

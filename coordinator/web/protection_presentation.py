@@ -1,10 +1,22 @@
 """Protections, their points, test failovers and jobs: domain to answers."""
 
+from typing import Any
+
+from coordinator.domain.job_results import (
+    DigestedPoint,
+    JobResult,
+    RemovedReplica,
+    VerifiedReplica,
+)
 from coordinator.domain.jobs import Job
+from coordinator.domain.orders import Failure
 from coordinator.domain.points import RecoveryPoint
 from coordinator.domain.rehearsals import Rehearsal
+from coordinator.domain.replication import ReplicationReport, Verification
 from coordinator.orchestration.status import Progress, ProtectionStatus, replication_progress
 from coordinator.web import protection_answers as answers
+from coordinator.web.point_answers import DigestedPointAnswer, PointName
+from coordinator.web.point_presentation import digested_point
 
 
 def protection(status: ProtectionStatus) -> answers.ProtectionAnswer:
@@ -36,20 +48,15 @@ def protection(status: ProtectionStatus) -> answers.ProtectionAnswer:
             if shown.grant_not_after is not None
             else None
         ),
-    )
-
-
-def point(shown: RecoveryPoint) -> answers.PointAnswer:
-    """Return a recovery point."""
-    return answers.PointAnswer(
-        generation=shown.generation,
-        sequence=shown.sequence,
-        kind=shown.kind,
-        name=shown.name,
-        capture_started_at=shown.capture_started_at,
-        capture_ended_at=shown.capture_ended_at,
-        sealed_at=shown.sealed_at,
-        payload_bytes=shown.payload_bytes,
+        is_paused=shown.is_paused,
+        excluded_disks=list(shown.excluded_disk_ids),
+        seeds=[
+            answers.SeedAnswer(disk=seed.disk_name, file=seed.file_name) for seed in shown.seeds
+        ],
+        storage_folder=shown.storage_folder,
+        replica_path=shown.replica_path or None,
+        rpo_target_seconds=status.policy.promised_rpo.total_seconds(),
+        **_reported(status.report),
     )
 
 
@@ -59,7 +66,7 @@ def rehearsal(shown: Rehearsal, machine_name: str) -> answers.TestFailoverAnswer
     return answers.TestFailoverAnswer(
         id=shown.id,
         protection=machine_name,
-        point=answers.PointName(generation=shown.generation, sequence=shown.sequence),
+        point=PointName(generation=shown.generation, sequence=shown.sequence),
         machine_name=shown.machine_name,
         machine_id=shown.machine_id,
         state=shown.state,
@@ -106,6 +113,7 @@ def job(shown: Job, done: Progress | None) -> answers.JobAnswer:
         cancel_requested_at=shown.cancel_requested_at,
         finished_at=shown.finished_at,
         progress=progress(done),
+        result=_result(shown.result),
         allowed_actions=list(shown.allowed_actions),
     )
 
@@ -117,6 +125,53 @@ def progress(shown: Progress | None) -> answers.ProgressAnswer | None:
     return answers.ProgressAnswer(
         done_bytes=shown.done_bytes, total_bytes=shown.total_bytes, rate=shown.rate
     )
+
+
+def _reported(report: ReplicationReport | None) -> dict[str, Any]:
+    """Return what the source told last, if it ever did."""
+    if report is None:
+        return {"sent_bytes": None, "verification": None, "compared_at": None, "warning": None}
+    return {
+        "sent_bytes": report.sent_bytes,
+        "verification": _verification(report.verification),
+        "compared_at": report.compared_at,
+        "warning": _warning(report.warning),
+    }
+
+
+def _verification(shown: Verification | None) -> answers.VerificationAnswer | None:
+    if shown is None:
+        return None
+    return answers.VerificationAnswer(
+        verification_id=shown.verification_id,
+        checked_bytes=shown.checked_bytes,
+        total_bytes=shown.total_bytes,
+        differing_bytes=shown.differing_bytes,
+        is_finished=shown.is_finished,
+        finished_at=shown.finished_at,
+    )
+
+
+def _warning(shown: Failure | None) -> answers.WarningAnswer | None:
+    if shown is None:
+        return None
+    return answers.WarningAnswer(code=shown.code, cause=shown.cause, remedy=shown.remedy)
+
+
+def _result(
+    shown: JobResult | None,
+) -> DigestedPointAnswer | answers.VerifiedReplicaAnswer | answers.RemovedReplicaAnswer | None:
+    match shown:
+        case DigestedPoint():
+            return digested_point(shown)
+        case VerifiedReplica():
+            return answers.VerifiedReplicaAnswer(
+                checked_bytes=shown.checked_bytes, differing_bytes=shown.differing_bytes
+            )
+        case RemovedReplica():
+            return answers.RemovedReplicaAnswer(kept_paths=list(shown.kept_paths))
+        case None:
+            return None
 
 
 def _newest(shown: RecoveryPoint | None) -> answers.NewestPoint | None:

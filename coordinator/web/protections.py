@@ -1,8 +1,9 @@
-"""Resources of protections: their points and test failovers."""
+"""Resources of protections and their test failovers."""
 
 from http import HTTPStatus
 
-from coordinator.orchestration.protections import enable_protection
+from coordinator.domain.orders import Seed
+from coordinator.orchestration.protections import DiskWishes, enable_protection
 from coordinator.orchestration.rehearsals import clean_up_rehearsal, start_rehearsal
 from coordinator.orchestration.status import job_progress, protection_statuses
 from coordinator.orchestration.vault import Vault
@@ -10,7 +11,6 @@ from coordinator.web import protection_presentation as presentation
 from coordinator.web.models import Listing, ListQuery, NoQuery, listing
 from coordinator.web.protection_answers import (
     JobAnswer,
-    PointAnswer,
     ProtectionAnswer,
     TestFailoverAnswer,
 )
@@ -49,13 +49,6 @@ class ProtectionHandlers:
                 "A protection",
                 NoQuery,
                 ProtectionAnswer,
-            ),
-            reading(
-                "/protections/{name}/points",
-                self.list_points,
-                "List the recovery points of a protection, newest first",
-                ListQuery,
-                Listing[PointAnswer],
             ),
             changing(
                 "/protections/{name}/test-failovers",
@@ -100,8 +93,14 @@ class ProtectionHandlers:
 
     async def enable_protection(self, call: Call, body: ProtectionRequest) -> JobAnswer:
         """Begin to protect a machine."""
+        seeds = tuple(Seed(item.disk, item.file) for item in body.seeds)
         job = await enable_protection(
-            self._vault, call.command, body.machine, body.target_host, body.policy
+            self._vault,
+            call.command,
+            body.machine,
+            body.target_host,
+            body.policy,
+            disks=DiskWishes(body.excluded_disks, seeds),
         )
         return presentation.job(job, job_progress(self._vault, job))
 
@@ -111,13 +110,6 @@ class ProtectionHandlers:
             protection = await records.protections.get(call.path["name"])
             (status,) = await protection_statuses(self._vault, records, (protection,))
         return presentation.protection(status)
-
-    async def list_points(self, call: Call, query: ListQuery) -> Listing[PointAnswer]:
-        """Return the points of a protection, newest first."""
-        async with self._vault.store.read() as records:
-            protection = await records.protections.get(call.path["name"])
-            page = await records.points.page(protection, query.cursor, query.limit)
-        return listing(page, map(presentation.point, page.items))
 
     async def start_test_failover(self, call: Call, body: TestFailoverRequest) -> JobAnswer:
         """Begin a test failover."""

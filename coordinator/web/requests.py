@@ -4,15 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from coordinator.domain.disabling import Side
 from coordinator.domain.events import EventKind
 from coordinator.domain.jobs import JobState
 from coordinator.domain.operators import MAX_REASON_LENGTH, OperatorRole
 from coordinator.domain.points import MAX_INTEGER
+from coordinator.domain.policy_settings import ReplicaOnDisable
 from coordinator.domain.registration_keys import DEFAULT_LIFE
 from coordinator.web.models import ListQuery, RequestBody, Text
 
 MAX_SIGNING_REQUEST = 8192
 """Characters of base64; a request for a P-256 key has some 300."""
+
+MAX_DISKS = 256
+"""Of one machine."""
 
 Seconds = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 Reason = Annotated[str, Field(max_length=MAX_REASON_LENGTH)]
@@ -82,30 +87,36 @@ class HostInvitationRequest(RequestBody):
     valid_for_seconds: Seconds = int(DEFAULT_LIFE.total_seconds())
 
 
-class PolicyRequest(RequestBody):
-    """A new replication policy."""
+class SeedBody(RequestBody):
+    """A disk, by file name, and the file in the target's seed folder that it is filled from."""
 
-    name: Text
-    copy_frequency_seconds: int = Field(ge=0, le=10**9)
-    retention_hours: int = Field(ge=0, le=10**6)
-
-
-class NetworkMappingRequest(RequestBody):
-    """A network of a primary host, and which of a secondary host stands for it."""
-
-    primary_host: Text
-    primary_network: Text
-    secondary_host: Text
-    secondary_network: Text
-    test_network: Text | None = None
+    disk: Text
+    file: Text
 
 
 class ProtectionRequest(RequestBody):
-    """A machine to protect."""
+    """A machine to protect; disks that are left out, by id or file name."""
 
     machine: Text
     target_host: Text
     policy: Text
+    excluded_disks: Annotated[list[Text], Field(max_length=MAX_DISKS)] = Field(default_factory=list)
+    seeds: Annotated[list[SeedBody], Field(max_length=MAX_DISKS)] = Field(default_factory=list)
+
+
+class ProtectionChange(RequestBody):
+    """The policy that a protection follows from now on."""
+
+    policy: Text
+
+
+class DisableRequest(RequestBody):
+    """What becomes of the replica's disks (null: as the policy says), and the sides that nobody waits for."""
+
+    replica: Annotated[ReplicaOnDisable, Field(strict=False)] | None = None
+    forget: Annotated[list[Annotated[Side, Field(strict=False)]], Field(max_length=2)] = Field(
+        default_factory=list
+    )
 
 
 class TestFailoverRequest(RequestBody):

@@ -8,12 +8,18 @@ from coordinator.web.dispatch import dispatched
 from coordinator.web.history import HistoryHandlers
 from coordinator.web.hosts import HostHandlers
 from coordinator.web.jobs import JobHandlers
+from coordinator.web.network_mappings import NetworkMappingHandlers
 from coordinator.web.openapi import OpenApi
 from coordinator.web.operators import OperatorHandlers
+from coordinator.web.placements import PlacementHandlers
+from coordinator.web.points import PointHandlers
+from coordinator.web.policies import PolicyHandlers
 from coordinator.web.problems import problems
+from coordinator.web.protection_changes import ProtectionChangeHandlers
 from coordinator.web.protections import ProtectionHandlers
 from coordinator.web.responses import harden
 from coordinator.web.sites import SiteHandlers
+from coordinator.web.storage_mappings import StorageMappingHandlers
 from coordinator.web.table import Route
 from coordinator.web.vaults import VaultHandlers
 
@@ -30,7 +36,13 @@ def routes(vault: Vault) -> tuple[Route, ...]:
         *SiteHandlers(vault).rows(),
         *HostHandlers(vault).rows(),
         *CatalogueHandlers(vault).rows(),
+        *PolicyHandlers(vault).rows(),
+        *NetworkMappingHandlers(vault).rows(),
+        *StorageMappingHandlers(vault).rows(),
+        *PlacementHandlers(vault).rows(),
         *ProtectionHandlers(vault).rows(),
+        *ProtectionChangeHandlers(vault).rows(),
+        *PointHandlers(vault).rows(),
         *JobHandlers(vault).rows(),
         *HistoryHandlers(vault).rows(),
     )

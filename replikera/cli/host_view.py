@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 
 from replikera.cli.output import properties, table
 from replikera.cli.records import Record, records
-from replikera.cli.wording import instant
+from replikera.cli.wording import instant, plain
 
 COLUMNS = (
     "host",
@@ -41,6 +41,10 @@ def render_host(host: Record) -> RenderableType:
         ("deny-list", host.get("deny_list_version")),
         ("id", host.get("id")),
     ]
+    folders = host.get("replica_folders")
+    if isinstance(folders, list):
+        told = ", ".join(plain(folder) for folder in folders)
+        pairs.append(("replica folders", told or "none told"))
     found = records(host, "certificates")
     if not found:
         return properties(pairs)

@@ -5,9 +5,10 @@ from rich.console import Group, RenderableType
 
 from replikera.cli.following import raise_unless_done
 from replikera.cli.output import output_of, properties, table
+from replikera.cli.point_view import render_digests
 from replikera.cli.progress import figures
-from replikera.cli.records import Record, records
-from replikera.cli.wording import instant, plain
+from replikera.cli.records import Record, field, records
+from replikera.cli.wording import instant, plain, size
 
 
 def render_job(job: Record) -> RenderableType:
@@ -30,7 +31,14 @@ def render_job(job: Record) -> RenderableType:
         (task.get("name"), task.get("state"), plain(task.get("detail") or "-"))
         for task in records(job, "tasks")
     ]
-    return Group(properties(pairs), "", table(("task", "state", "detail"), rows))
+    parts: list[RenderableType] = [properties(pairs), "", table(("task", "state", "detail"), rows)]
+    digests = records(job, "result", "disks")
+    if digests:
+        parts += ["", render_digests(digests)]
+    found = _found(job)
+    if found:
+        parts += ["", properties(found)]
+    return Group(*parts)
 
 
 def present_job(context: typer.Context, job: Record, *, next_command: str) -> None:
@@ -42,6 +50,19 @@ def present_job(context: typer.Context, job: Record, *, next_command: str) -> No
         output.next(next_command)
     else:
         output.next(f"replikera job watch {plain(job.get('id'))}")
+
+
+def _found(job: Record) -> list[tuple[str, object]]:
+    """Return what a job brought to light beside digests, as lines of a table."""
+    pairs: list[tuple[str, object]] = []
+    kept = field(job, "result", "kept_paths")
+    if isinstance(kept, list):
+        pairs += [("kept", path) for path in kept] or [("kept", "nothing")]
+    checked = field(job, "result", "checked_bytes")
+    if checked is not None:
+        pairs.append(("compared", size(checked)))
+        pairs.append(("different", size(field(job, "result", "differing_bytes"))))
+    return pairs
 
 
 def _finished(job: Record) -> str:

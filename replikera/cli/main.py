@@ -20,6 +20,7 @@ _NOUNS = {
     "network": "Networks that the hosts report.",
     "policy": "How often to copy, and how long to keep recovery points.",
     "network-mapping": "Networks here and their counterparts there.",
+    "storage-mapping": "Storage here and the folders for it there.",
     "protection": "Virtual machines replicated to another host.",
     "point": "Recovery points of a protected virtual machine.",
     "test-failover": "Recover a machine beside the running one.",

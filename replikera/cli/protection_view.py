@@ -1,12 +1,28 @@
 """What a protection's fields say to people."""
 
+from replikera.cli.progress import figures
 from replikera.cli.records import Record, field
-from replikera.cli.wording import UNKNOWN, duration, plain, precise_instant
+from replikera.cli.wording import (
+    UNKNOWN,
+    duration,
+    instant,
+    number,
+    plain,
+    precise_instant,
+    size,
+)
 
 
 def lag(protection: Record) -> str:
     """Return the measured lag."""
     return duration(protection.get("lag_seconds"))
+
+
+def lag_and_target(protection: Record) -> str:
+    """Return the measured lag with the RPO target, where that is told."""
+    target = number(protection.get("rpo_target_seconds"))
+    text = lag(protection)
+    return text if target is None else f"{text} (RPO target {duration(target)})"
 
 
 def newest_point(protection: Record) -> str:
@@ -33,3 +49,49 @@ def advice(protection: Record) -> str | None:
     if not parts:
         return None
     return plain(f"{protection.get('name')}: {'. '.join(parts)}.")
+
+
+def replication(protection: Record) -> list[tuple[str, object]]:
+    """Return how replication goes, as lines of a table; only what is told."""
+    pairs: list[tuple[str, object]] = []
+    progress = figures(protection)
+    if progress:
+        pairs.append(("progress", progress))
+    if number(protection.get("sent_bytes")) is not None:
+        pairs.append(("sent, on the wire", size(protection["sent_bytes"])))
+    for key in ("cause", "remedy"):
+        text = field(protection, "warning", key)
+        if text:
+            pairs.append(("warning" if key == "cause" else "warning's remedy", text))
+    if "compared_at" in protection:
+        at = protection["compared_at"]
+        pairs.append(("last compared, equal", "never" if at is None else instant(at)))
+    if protection.get("verification") is not None:
+        pairs.append(("verification", _verification(protection)))
+    return pairs
+
+
+def placement(protection: Record) -> list[tuple[str, object]]:
+    """Return what is kept where, as lines of a table; only what is told."""
+    pairs: list[tuple[str, object]] = []
+    if protection.get("replica_path"):
+        pairs.append(("replica in", protection["replica_path"]))
+    elif protection.get("storage_folder"):
+        pairs.append(("storage folder", protection["storage_folder"]))
+    excluded = protection.get("excluded_disks")
+    if isinstance(excluded, list) and excluded:
+        pairs.append(("excluded disks", ", ".join(map(plain, excluded))))
+    return pairs
+
+
+def _verification(protection: Record) -> str:
+    seen = {
+        key: field(protection, "verification", key)
+        for key in ("checked_bytes", "total_bytes", "differing_bytes", "is_finished", "finished_at")
+    }
+    done = f"{size(seen['checked_bytes'])} of {size(seen['total_bytes'])} compared"
+    differing = number(seen["differing_bytes"])
+    result = "nothing differs" if differing == 0 else f"{size(differing)} differ"
+    if seen["is_finished"] is not True:
+        return f"{done}, {result} so far"
+    return f"{done}, {result}, finished {instant(seen['finished_at'])}"

@@ -30,6 +30,14 @@ class CommandLine:
             if output.strip():
                 self._narrator.note(output.decode(errors="replace").rstrip())
 
+    async def answer(
+        self, *arguments: str, timeout: float = COMMAND_TIMEOUT_S
+    ) -> Mapping[str, object]:
+        """Run a command, shown, and return its JSON answer. Raises `LabError`."""
+        in_json = (*arguments, "-o", "json")
+        with self._narrator.command(in_json):
+            return _parsed(await self._run(in_json, timeout))
+
     async def save(self, path: Path, *arguments: str) -> None:
         """Run a command and keep what it prints, a secret perhaps, in a file. Raises `LabError`."""
         with self._narrator.command(arguments, f" > {path}"):
@@ -40,9 +48,7 @@ class CommandLine:
 
     async def ask(self, *arguments: str) -> Mapping[str, object]:
         """Return the JSON answer of a command that changes nothing, without a word. Raises `LabError`."""
-        output = await self._run((*arguments, "-o", "json"), COMMAND_TIMEOUT_S)
-        answer: Mapping[str, object] = json.loads(output)
-        return answer
+        return _parsed(await self._run((*arguments, "-o", "json"), COMMAND_TIMEOUT_S))
 
     async def _run(self, arguments: tuple[str, ...], timeout: float) -> bytes:
         line = " ".join(arguments)
@@ -66,3 +72,8 @@ class CommandLine:
                 "Its own message above says why; the logs in the lab's folder may say more",
             )
         return completed.output
+
+
+def _parsed(output: bytes) -> Mapping[str, object]:
+    answer: Mapping[str, object] = json.loads(output)
+    return answer

@@ -57,6 +57,11 @@ class Daemons:
         """Return the id of a process that was started."""
         return self._known[name].process_id
 
+    def arguments(self, name: str) -> tuple[str, ...]:
+        """Return the command line of a process as a user types it."""
+        program, *arguments = self._known[name].arguments
+        return (Path(program).name, *arguments)
+
     def is_alive(self, name: str) -> bool:
         """Tell whether the process runs."""
         daemon = self._known.get(name)

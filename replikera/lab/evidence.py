@@ -1,7 +1,8 @@
-"""Whether a recovered disk is what its source was: the digests, who read them, and the verdict."""
+"""What a run proves: a disk is what its source was, by the digests of who read them; an outage was not noticed."""
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from replikera.lab.machine import Machine
@@ -9,6 +10,9 @@ from replikera.lab.qemu import QEMU_IMG, are_equal
 from replikera.lab.witness import digest
 
 WITNESS = "witness"
+
+LEAST_POINTS = 3
+"""Of an outage of ten seconds, which five belong to: a busy machine may be late, and the edges do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,20 @@ class DiskEvidence:
     def is_equal(self) -> bool:
         """Tell whether the disks are equal by the word of every reader."""
         return self.source_sha256 == self.recovered_sha256 and not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """How long there was no coordinator, and the points that were captured in that time, by sequence."""
+
+    killed_at: datetime
+    restarted_at: datetime
+    points: tuple[int, ...]
+
+    @property
+    def is_unnoticed(self) -> bool:
+        """Tell whether points went on."""
+        return len(self.points) >= LEAST_POINTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from replikera.lab.waiting import wait_for
 MACHINE_NAME = "web01"
 COORDINATOR = "coordinator"
 _OPERATOR = "lab-operator"
-_POLICY = "every-2s"
+POLICY = "every-2s"
 _PRODUCTION = "production"
 _TEST = "test"
 _READY_S = 30.0
@@ -71,7 +71,7 @@ class Line:
 
     async def make_policy(self) -> None:
         """Create the policy, and map the production network."""
-        name = ("policy", "create", _POLICY)
+        name = ("policy", "create", POLICY)
         await self.commands.run("replikera", *name, "--copy-frequency", "2s", "--retention", "24h")
         primary, secondary = (
             f"{host_name(site)}/{_PRODUCTION}"
@@ -82,7 +82,7 @@ class Line:
 
     async def protect(self, *, waits: bool = True) -> None:
         """Enable the protection, and wait for its first recovery point."""
-        target = ("--target-host", host_name(self.folder.secondary), "--policy", _POLICY)
+        target = ("--target-host", host_name(self.folder.secondary), "--policy", POLICY)
         await self.commands.run(
             *("replikera", "protection", "enable", MACHINE_NAME, *target),
             *(("--wait",) if waits else ()),
@@ -137,6 +137,12 @@ class Line:
                 what=f"the inventory of {host_name(site)}",
                 timeout=_READY_S,
             )
+
+    async def restart(self, name: str) -> None:
+        """Start a killed daemon as it was started, and return when it is ready. Raises `LabError`."""
+        with self._narrator.command(self.daemons.arguments(name), " &"):
+            await self._machine.worker.run(self.daemons.restart, name)
+        await self.wait_until_ready(name)
 
     async def end(self) -> None:
         """End every daemon and every guest of this lab, all that can be. Raises `LabError`."""

@@ -1,43 +1,33 @@
 """A test failover by the operations of a user, and what the lab looks at while it stands and after it is gone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from replikera.lab.command_line import LONG_COMMAND_TIMEOUT_S
 from replikera.lab.errors import LabError
 from replikera.lab.evidence import DiskEvidence, DiskPair, Point, compare
-from replikera.lab.kept_views import KeptView, find_kept_view, hold
 from replikera.lab.line import MACHINE_NAME, Line, items
 from replikera.lab.machine import Machine
 from replikera.lab.narrator import Narrator
 from replikera.lab.report import Findings
 from replikera.lab.settings_files import host_name
+from replikera.lab.source_views import SourceViews, capture_of
 from replikera.lab.waiting import wait_for
 
-_VIEW_S = 60.0
 _CLEAN_S = 30.0
 
 
 class Rehearsing:
     """Test failovers of the lab's machine."""
 
-    def __init__(self, machine: Machine, line: Line, narrator: Narrator) -> None:
+    def __init__(
+        self, machine: Machine, line: Line, views: SourceViews, narrator: Narrator
+    ) -> None:
         self._machine = machine
         self._line = line
+        self._views = views
         self._narrator = narrator
-        self._held: dict[datetime, KeptView] = {}
-
-    async def choose_older(self, points: Sequence[Mapping[str, object]]) -> str:
-        """Return the sequence of the middle one of some points, and hold the source's view of it."""
-        point = points[len(points) // 2]
-        taken_at = _instant(point)
-        view = await self._kept_view(taken_at)
-        folder = self._line.folder.held_views / view.folder.name
-        self._held[taken_at] = await self._machine.worker.run(
-            hold, self._machine.files, view, folder
-        )
-        return str(point["sequence"])
 
     async def rehearse(self, point: str, findings: Findings) -> None:
         """Recover a point, compare every disk, clean up, and look for what is left."""
@@ -59,7 +49,7 @@ class Rehearsing:
 
     async def _compare(self, test: Mapping[str, object]) -> list[DiskEvidence]:
         point = point_of(test)
-        view = await self._kept_view(await self._capture_of(point))
+        view = await self._views.of(await self._capture_of(point))
         found = []
         for disk_id, path in recovered_disks(test):
             pair = DiskPair(MACHINE_NAME, disk_id, view.disk(disk_id), path)
@@ -83,24 +73,9 @@ class Rehearsing:
                 point.generation,
                 point.sequence,
             ):
-                return _instant(listed)
+                return capture_of(listed)
         raise LabError(
             f"point {point.sequence} was recovered and is not listed", "Run the lab again"
-        )
-
-    async def _kept_view(self, taken_at: datetime) -> KeptView:
-        hypervisor = self._line.folder.primary.hypervisor
-
-        async def look() -> KeptView | None:
-            return self._held.get(taken_at) or await self._machine.worker.run(
-                find_kept_view, self._machine.files, hypervisor, taken_at
-            )
-
-        return await wait_for(
-            self._machine.clock,
-            look,
-            what=f"the end of the source's view of {taken_at.isoformat()}",
-            timeout=_VIEW_S,
         )
 
     async def _leftovers(self) -> list[str]:
@@ -155,10 +130,6 @@ def recovered_disks(test: Mapping[str, object]) -> list[tuple[str, Path]]:
             case other:
                 raise _unknown(other)
     return found
-
-
-def _instant(point: Mapping[str, object]) -> datetime:
-    return datetime.fromisoformat(str(point["capture_ended_at"]))
 
 
 def _unknown(value: object) -> LabError:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from replikera.durable import write_durably
-from replikera.lab.evidence import DiskEvidence
+from replikera.lab.evidence import DiskEvidence, Outage
 from replikera.lab.folder import LabFolder
 from replikera.lab.narrator import Step
 from replikera.ports.files import Files
@@ -16,10 +16,15 @@ VAULT_NAME = "lab"
 
 @dataclass(slots=True)
 class Findings:
-    """What a run found so far. `is_complete` once it came to its end, `problem` says why it did not."""
+    """What a run found so far. `is_complete` once it came to its end, `problem` says why it did not.
+
+    `digests` are disks of points that the target has read itself.
+    """
 
     started_at: datetime
     disks: list[DiskEvidence] = field(default_factory=list)
+    digests: list[DiskEvidence] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
     test_failovers: list[Mapping[str, object]] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     problem: str = ""
@@ -27,13 +32,14 @@ class Findings:
 
 
 def is_success(findings: Findings, *, has_workload: bool) -> bool:
-    """Tell whether every disk was equal, every guest well, every test cleaned up, and nothing is left."""
+    """Tell whether every disk was equal, every guest well, no outage noticed, every test cleaned up, nothing left."""
     return (
         findings.is_complete
         and not findings.problem
         and not findings.leftovers
         and bool(findings.disks)
-        and all(disk.is_equal for disk in findings.disks)
+        and all(disk.is_equal for disk in (*findings.disks, *findings.digests))
+        and all(outage.is_unnoticed for outage in findings.outages)
         and bool(findings.test_failovers)
         and all(_is_good(test, has_workload=has_workload) for test in findings.test_failovers)
     )
@@ -48,6 +54,8 @@ def document(
         "started_at": findings.started_at.isoformat(),
         "steps": [_step(step) for step in steps],
         "disks": [_disk(disk) for disk in findings.disks],
+        "digests": [_disk(disk) for disk in findings.digests],
+        "outages": [_outage(outage) for outage in findings.outages],
         "test_failovers": list(findings.test_failovers),
         "leftovers": findings.leftovers,
         "problem": findings.problem or None,
@@ -72,6 +80,15 @@ def _is_good(test: Mapping[str, object], *, has_workload: bool) -> bool:
 def _step(step: Step) -> dict[str, object]:
     command = {"command": step.command} if step.command else {}
     return {"name": step.name, **command, "seconds": step.seconds}
+
+
+def _outage(outage: Outage) -> dict[str, object]:
+    return {
+        "killed_at": outage.killed_at.isoformat(),
+        "restarted_at": outage.restarted_at.isoformat(),
+        "points": list(outage.points),
+        "unnoticed": outage.is_unnoticed,
+    }
 
 
 def _disk(disk: DiskEvidence) -> dict[str, object]:

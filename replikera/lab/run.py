@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replikera.lab.daemons import Daemons
+from replikera.lab.digesting import Digesting
 from replikera.lab.errors import LabError
 from replikera.lab.folder import LabFolder, claim_folder, find_folder
 from replikera.lab.kept_views import views_folder
 from replikera.lab.line import MACHINE_NAME, Line
 from replikera.lab.machine import Machine
 from replikera.lab.narrator import Narrator
+from replikera.lab.outage import Outages
 from replikera.lab.rehearsing import Rehearsing
 from replikera.lab.report import Findings, document, write_report
 from replikera.lab.sample_disk import make_sample_disk
 from replikera.lab.settings_files import KEPT_VIEWS, PORTS_NEEDED, LoopbackPorts, write_settings
+from replikera.lab.source_views import SourceViews
 from replikera.lab.witness import WitnessError
 
 _WORKLOAD_POINTS = 5
@@ -33,13 +36,19 @@ class Options:
 
 
 async def prepare(
-    machine: Machine, narrator: Narrator, root: Path, *, kept_views: int = KEPT_VIEWS
+    machine: Machine,
+    narrator: Narrator,
+    root: Path,
+    *,
+    kept_views: int = KEPT_VIEWS,
+    ports: LoopbackPorts | None = None,
 ) -> Line:
-    """Return the line of a new lab in `root`, its settings written. Raises `LabError`."""
+    """Return the line of a new lab in `root`, its settings written; free ports unless given. Raises `LabError`."""
     await machine.worker.run(_refuse_running, machine, root)
     with narrator.work(f"preparing {root}"):
         folder = await machine.worker.run(claim_folder, machine.files, root)
-    ports = LoopbackPorts(*machine.free_ports(PORTS_NEEDED, machine.randomness))
+    if ports is None:
+        ports = LoopbackPorts(*machine.free_ports(PORTS_NEEDED, machine.randomness))
     await machine.worker.run(write_settings, machine.files, folder, ports, kept_views=kept_views)
     return Line(machine, folder, narrator)
 
@@ -101,18 +110,41 @@ async def _walk(
     await build(machine, narrator, line, disks, has_workload=options.has_workload)
     narrator.heading("Protection: initial replication, then a recovery point every two seconds")
     await line.protect()
-    rehearsing = Rehearsing(machine, line, narrator)
+    views = SourceViews(machine, line)
+    rehearsing = Rehearsing(machine, line, views, narrator)
     older = None
     if options.has_workload:
-        older = await rehearsing.choose_older(await line.wait_for_points(_WORKLOAD_POINTS))
+        points = await line.wait_for_points(_WORKLOAD_POINTS)
+        older = points[len(points) // 2]
+        await views.hold(older)
     await line.commands.run("replikera", "point", "list", MACHINE_NAME)
+    if options.has_workload:
+        await _endure(machine, narrator, line, views, findings)
     narrator.heading("A test failover from the latest point")
     await rehearsing.rehearse("latest", findings)
     if older is not None:
         narrator.heading("A test failover from an older point")
-        await rehearsing.rehearse(older, findings)
+        await rehearsing.rehearse(str(older["sequence"]), findings)
     narrator.heading("How the vault sees it")
     await line.commands.run("replikera", "status")
+
+
+async def _endure(
+    machine: Machine, narrator: Narrator, line: Line, views: SourceViews, findings: Findings
+) -> None:
+    narrator.heading("The coordinator is killed; replication goes on without it")
+    outage, points = await Outages(machine, line, narrator).endure()
+    findings.outages.append(outage)
+    await line.commands.run("replikera", "protection", "show", MACHINE_NAME)
+    if not points:
+        raise LabError(
+            "no recovery point was captured while there was no coordinator",
+            "Look into the logs of both agents",
+        )
+    narrator.heading("A point of that time, digested at the target, beside the source's view of it")
+    point = points[len(points) // 2]
+    await views.hold(point)
+    findings.digests += await Digesting(machine, line, views, narrator).compare(point)
 
 
 async def _end(narrator: Narrator, line: Line, findings: Findings) -> None:

@@ -17,13 +17,14 @@ workload each takes the space of a whole disk."""
 
 @dataclass(frozen=True, slots=True)
 class LoopbackPorts:
-    """The loopback ports of one lab."""
+    """The loopback ports of one lab. `secondary_door`: where the secondary host is reached, 0 for where it listens."""
 
     enrolment: int
     session: int
     api: int
     primary: int
     secondary: int
+    secondary_door: int = 0
 
 
 def write_settings(
@@ -40,8 +41,8 @@ def write_settings(
         "api": _listener(ports.api),
     }
     write_durably(files, folder.coordinator_settings, _toml(coordinator))
-    _write_agent(files, folder.primary, ports.primary, kept_views)
-    _write_agent(files, folder.secondary, ports.secondary, 0)
+    _write_agent(files, folder.primary, _listener(ports.primary), kept_views)
+    _write_agent(files, folder.secondary, _listener(ports.secondary, ports.secondary_door), 0)
 
 
 def host_name(site: SiteFolder) -> str:
@@ -49,18 +50,20 @@ def host_name(site: SiteFolder) -> str:
     return f"{site.site}-host"
 
 
-def _write_agent(files: Files, site: SiteFolder, port: int, kept_views: int) -> None:
+def _write_agent(
+    files: Files, site: SiteFolder, listener: dict[str, str | int], kept_views: int
+) -> None:
     agent: dict[str, dict[str, str | int]] = {
         "agent": {"name": host_name(site), "state_directory": str(site.state)},
-        "replication": _listener(port),
+        "replication": listener,
         "hypervisor": {"kind": "simulated"},
         "hypervisor.simulated": {"root": str(site.hypervisor), "keep_views": kept_views},
     }
     write_durably(files, site.settings, _toml(agent))
 
 
-def _listener(port: int) -> dict[str, str | int]:
-    return {"listen": f"127.0.0.1:{port}", "address": f"127.0.0.1:{port}"}
+def _listener(port: int, door: int = 0) -> dict[str, str | int]:
+    return {"listen": f"127.0.0.1:{port}", "address": f"127.0.0.1:{door or port}"}
 
 
 def _toml(tables: Mapping[str, Mapping[str, str | int]]) -> bytes:

@@ -8,12 +8,14 @@ from pathlib import Path
 from agent.replica.points import SealedPoint
 from agent.replica.replica import Replica
 from agent.replica.store import ReplicaStore
-from agent.source.state import SourceState, StateFolder
+from agent.source.state import SourceState
+from agent.source.state_folder import StateFolder
 from replikera.blocks.segment import DiskGeometry
 from replikera.lab.evidence import DiskPair, Point, compare
 from replikera.lab.folder import LabFolder
 from replikera.lab.kept_views import KeptView, kept_views, read_view
 from replikera.lab.machine import Machine
+from tests.support.storage_folders import folders_in
 
 
 @dataclass
@@ -40,11 +42,11 @@ async def verify(machine: Machine, folder: LabFolder, scratch: Path) -> Verifica
         machine.worker,
         machine.clock,
         machine.randomness,
-        folder.secondary.state / "replicas",
+        folders_in(folder.secondary.state),
     )
     await store.open()
     machine.files.make_directory(scratch)
-    verifier = Verifier(machine, _views(machine, folder), scratch)
+    verifier = Verifier(machine, views_of(machine, folder.primary.hypervisor), scratch)
     result = verifier.result
     for replica in store.all():
         points = replica.points()
@@ -94,8 +96,8 @@ class Verifier:
                 )
 
 
-def _views(machine: Machine, folder: LabFolder) -> dict[datetime, KeptView]:
-    hypervisor = folder.primary.hypervisor
+def views_of(machine: Machine, hypervisor: Path) -> dict[datetime, KeptView]:
+    """Return everything that a source's machines were at their captures, by the instant."""
     # A view that had not ended when the agent did is still with its machine.
     alive = [
         read_view(machine.files, path.parent)

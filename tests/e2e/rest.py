@@ -22,6 +22,7 @@ PATIENCE_S = 60.0
 _REQUEST_S = 15.0
 _PAUSE_S = 0.2
 _PAGE = 200
+_PREFIX = "/api/v1"
 
 
 class RefusedRequestError(Exception):
@@ -56,7 +57,7 @@ class Rest:
     ) -> None:
         """`mischief` is the share of POSTs whose answer is thrown away, and of those that are repeated for nothing."""
         loaded = load_profile(files, profile, clock.now())
-        self._base = f"https://{loaded.api_address}/api/v1"
+        self._base = f"https://{loaded.api_address}{_PREFIX}"
         self._peer = loaded.vault_dns_name
         self._tls = client_tls(loaded.credentials)
         self._clock = clock
@@ -83,6 +84,11 @@ class Rest:
     async def get(self, path: str) -> dict[str, Any]:
         """Return the object at a path."""
         return await self._until_answered("GET", path, None, {})
+
+    async def paths(self) -> set[str]:
+        """Return the paths that the vault's interface has."""
+        document = await self.get("/openapi.json")
+        return {path.removeprefix(_PREFIX) for path in document["paths"]}
 
     async def everything(self, path: str) -> list[dict[str, Any]]:
         """Return a list with all its pages."""

@@ -68,6 +68,11 @@ def test_points_of_a_machine_under_load_are_recovered_byte_by_byte(tmp_path: Pat
         assert test["guest"]["records"] > 0
         assert [nic["network"] for nic in test["nics"]] == ["test"]
     assert report["leftovers"] == []
+    (outage,) = report["outages"]
+    assert outage["unnoticed"]
+    (digested,) = report["digests"]
+    assert digested["point"]["sequence"] in outage["points"]
+    assert digested["source_sha256"] == digested["recovered_sha256"]
     assert processes_of(folder) == []
 
 

@@ -1,26 +1,28 @@
 """Drives the real replica over a file system that forgets, and looks at what a crash at any moment leaves.
 
-One world lives on: segments arrive, are applied and released; it is killed, loses power, meets a full volume. Ahead of
-every change of the file system, crashed copies of it are opened, and every promise that was made by then is checked in
-each: before anything is finished, and again after all is applied.
+One world lives on: segments arrive, are applied in batches, pinned and released; it is killed, loses power, meets a
+full volume. Ahead of every change of the file system, crashed copies of it are opened, and every promise that was made
+by then is checked in each: before anything is finished, and again after all is applied. In some, a bit rots first.
 """
 
 import errno
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeAlias
+from unittest.mock import patch
 
+from agent.replica import apply, batch, slices
 from agent.replica.errors import ReplicaError
 from agent.replica.images import ImageFormat
-from agent.replica.lineage import Lineage, create_lineage, open_lineage
+from agent.replica.lineage import Lineage, create_lineage
+from replikera.blocks.segment import Codec
 from replikera.ports.files import Files
+from tests.simulation.replica_checker import BATCHES, FOLDER, OUT, ROOT, Checker, Wrap
+from tests.simulation.replica_promises import BrokenPromiseError, KilledError, Promises
 from tests.support.crash_files import CrashFiles
+from tests.support.lineages import batches, send_pass
 from tests.support.segments import (
     ACCEPTED,
-    PROTECTION,
     STARTED,
     Write,
     build_segment,
@@ -28,14 +30,8 @@ from tests.support.segments import (
     painted,
 )
 
-ROOT = Path("/replicas")
-FOLDER = ROOT / PROTECTION
-OUT = Path("/out")
 SECTOR = 512
-RETENTION = timedelta(seconds=6)
-
-Contents: TypeAlias = tuple[bytes, ...]
-Wrap: TypeAlias = Callable[[CrashFiles], Files]
+RETENTION = timedelta(seconds=3)
 
 
 def as_it_is(files: CrashFiles) -> Files:
@@ -43,36 +39,8 @@ def as_it_is(files: CrashFiles) -> Files:
     return files
 
 
-class BrokenPromiseError(BaseException):
-    """A crash left what must not be; past every handler of the code under test."""
-
-
-class KilledError(BaseException):
-    """The process is gone: nothing that it would still do happens."""
-
-
-@dataclass
-class Promises:
-    """What was acknowledged, and what may or may not have happened besides."""
-
-    contents: dict[int, Contents] = field(default_factory=dict)
-    acknowledged: int = 0
-    arriving: tuple[int, Contents] | None = None
-    oldest: int = 1
-    floor: tuple[int, int] = (0, 0)
-    is_accepted: bool = False
-
-    def expected(self, sequence: int) -> Contents:
-        if self.arriving is not None and sequence == self.arriving[0]:
-            return self.arriving[1]
-        return self.contents[sequence]
-
-    def highest(self) -> int:
-        return self.arriving[0] if self.arriving is not None else self.acknowledged
-
-
 class Explorer:
-    """One seeded world. `states` counts the crash states that were checked."""
+    """One seeded world."""
 
     def __init__(
         self,
@@ -85,7 +53,6 @@ class Explorer:
         wrap: Wrap,
     ) -> None:
         """`spots` are the offsets that writes begin at; `share` of all moments are looked at."""
-        self.states = 0
         self._chooser = random.Random(seed)
         self._format = image_format
         self._disks = disks_of(size, size)
@@ -98,26 +65,39 @@ class Explorer:
         self._files.sync_directory(Path("/"))
         self._now = STARTED
         self._promises = Promises()
+        self._checker = self.new_checker()
         self._lineage: Lineage | None = None
         self._dies_in: int | None = None
         self._fault_in: int | None = None
         self._watch()
 
+    @property
+    def states(self) -> int:
+        """Return how many crash states were checked."""
+        return self._checker.states
+
+    def new_checker(self) -> Checker:
+        """Return who looks at the crash states."""
+        return Checker(self._chooser, self._format, self._disks, self._promises, self._wrap)
+
     def run(self, actions: int) -> None:
         """Let the world live for some actions."""
         for _ in range(actions):
-            self._now += timedelta(seconds=1)
+            self._now = self._checker.now = self._now + timedelta(seconds=1)
             self._arm()
             try:
                 self._act()
             except KilledError:
                 self._reopen(self._files)
+            except AssertionError as error:
+                raise BrokenPromiseError(str(error)) from error
             except ReplicaError:
                 if self._lineage is None or self._lineage.failure is not None:
                     self._reopen(self._files)
             self._dies_in = self._fault_in = None
             self._learn_what_arrived()
-        self._check(self._files.crash(self._chooser))
+            self._learn_what_is_pinned()
+        self._checker.check(self._files.crash(self._chooser))
 
     def _arm(self) -> None:
         """Sometimes let the next action die or meet a fault at one of its operations."""
@@ -154,7 +134,7 @@ class Explorer:
     def _look(self) -> None:
         states = list(self._files.crash_states(self._chooser, samples=4, torn=1))
         for state in self._chooser.sample(states, min(3, len(states))):
-            self._check(state)
+            self._checker.check(state)
 
     def _act(self) -> None:
         if self._lineage is None:
@@ -163,13 +143,15 @@ class Explorer:
             self._deliver()
         else:
             actions = (
-                self._deliver,
-                self._deliver,
-                self._apply,
-                self._apply,
-                self._release,
+                *[self._deliver] * 4,
+                *[self._apply] * 4,
+                *[self._release] * 3,
+                *[self._pin] * 2,
+                self._unpin,
+                self._unpin,
+                self._read,
                 self._abandon,
-                self._lose_power,
+                *[self._lose_power] * 2,
             )
             self._chooser.choice(actions)()
 
@@ -184,36 +166,84 @@ class Explorer:
         writes = self._writes()
         blank = tuple(bytes(disk.size) for disk in self._disks)
         before = self._promises.contents[head.sequence] if head.sequence else blank
-        content = painted(before, writes)
+        self._promises.arriving = (head.sequence + 1, painted(before, writes))
         attempt = max(1, head.attempt_floor)
-        segment = build_segment(head, self._disks, writes, attempt=attempt)
-        self._promises.arriving = (head.sequence + 1, content)
-        opened = lineage.begin(segment.header)
-        lineage.add(opened, segment.records, segment.payloads)
-        lineage.seal(opened, segment.trailer, segment.chain_digest, self._now)
+        if not head.sequence:
+            send_pass(lineage, self._disks, writes, self._now, attempt=attempt)
+        else:
+            codec = self._chooser.choice(list(Codec))
+            segment = build_segment(head, self._disks, writes, attempt=attempt, codec=codec)
+            opened = lineage.deltas.begin(segment.header)
+            for records, payloads in batches(segment, is_one=self._chooser.random() < 0.5):
+                lineage.deltas.add(opened, records, payloads)
+            lineage.deltas.seal(opened, segment.trailer, segment.chain_digest, self._now)
         self._acknowledge()
 
     def _apply(self) -> None:
-        for _ in self._open().apply_next(self._now):
-            pass
+        """Apply a batch; sometimes stop it on the way, as somebody who wants to pin does."""
+        lineage = self._open()
+        stops_in = self._chooser.randrange(12)
+        with (
+            patch.object(batch, "MAX_POINTS", self._chooser.choice(BATCHES)),
+            patch.object(slices, "MIN_SLICE_RECORDS", self._chooser.choice((1, 4096))),
+            patch.object(apply, "ROUND_BYTES", self._chooser.choice((512, apply.ROUND_BYTES))),
+        ):
+            for step, is_rest in enumerate(lineage.apply_next(self._now)):
+                if is_rest and self._chooser.random() < 0.3:
+                    self._checker.check_live(lineage)
+                if step == stops_in:
+                    lineage.ask_to_stop()
+        if not lineage.has_work and lineage.history.above and not lineage.pins:
+            lineage.allow_apply()
+
+    def _read(self) -> None:
+        self._checker.check_live(self._open())
+
+    def _pin(self) -> None:
+        lineage = self._open()
+        order = f"order-{self._chooser.randrange(3)}"
+        if order in self._promises.pins:
+            return
+        points = lineage.history.points
+        sequence = self._chooser.choice([points[0], *points]).sequence
+        self._promises.changing_pin = order
+        lineage.pin(order, sequence)
+        self._promises.changing_pin = ""
+        self._promises.pins[order] = sequence
+        self._promises.pinned_position = lineage.history.position.sequence
+
+    def _unpin(self) -> None:
+        if self._promises.pins:
+            order = self._chooser.choice(sorted(self._promises.pins))
+            self._promises.changing_pin = order
+            del self._promises.pins[order]
+            if not self._promises.pins:
+                self._promises.pinned_position = None
+            self._open().unpin(order)
+            self._promises.changing_pin = ""
 
     def _release(self) -> None:
         lineage = self._open()
         base = lineage.history.position.sequence
+        # A power cut may have brought back what was released before: it is there until it is released again.
+        self._promises.oldest = lineage.history.points[0].sequence
         for point in lineage.history.points:
             if self._now - point.sealed_at <= RETENTION or point.sequence >= base:
                 break
+            if point.sequence in self._promises.pins.values():
+                break
             self._promises.oldest = point.sequence + 1
         lineage.release(self._now, RETENTION)
-        assert lineage.history.points[0].sequence == self._promises.oldest
+        oldest = lineage.history.points[0].sequence
+        assert oldest == self._promises.oldest, "a point was released that was to stay"
 
     def _abandon(self) -> None:
         lineage = self._open()
         head = lineage.history.head
         attempt = max(1, head.attempt_floor) + self._chooser.randrange(3)
         segment = build_segment(head, self._disks, self._writes(), attempt=attempt)
-        opened = lineage.begin(segment.header)
-        lineage.add(opened, segment.records, segment.payloads)
+        opened = lineage.deltas.begin(segment.header)
+        lineage.deltas.add(opened, segment.records, segment.payloads)
         floor = lineage.abandon(head.generation, head.sequence + 1, attempt)
         assert floor > attempt
         self._promises.floor = (head.sequence + 1, floor)
@@ -226,14 +256,13 @@ class Explorer:
         self._files = files
         self._watch()
         self._dies_in = self._fault_in = None
-        self._lineage = self._open_replica(files)
+        try:
+            self._lineage = self._checker.open_replica(files)
+        except ReplicaError as error:
+            raise BrokenPromiseError(str(error)) from error
         self._promises.is_accepted = self._lineage is not None
         self._learn_what_arrived()
-
-    def _open_replica(self, files: CrashFiles) -> Lineage | None:
-        if FOLDER.name not in files.list_directory(ROOT):
-            return None
-        return open_lineage(self._wrap(files), FOLDER, self._format)
+        self._learn_what_is_pinned()
 
     def _learn_what_arrived(self) -> None:
         arriving, lineage = self._promises.arriving, self._lineage
@@ -242,6 +271,15 @@ class Explorer:
                 self._acknowledge()
             else:
                 self._promises.arriving = None
+
+    def _learn_what_is_pinned(self) -> None:
+        order, lineage = self._promises.changing_pin, self._lineage
+        if order and lineage is not None:
+            pins = {pin.order_id: pin.sequence for pin in lineage.pins}
+            self._promises.pins.update({order: pins[order]} if order in pins else {})
+            if self._promises.pins:
+                self._promises.pinned_position = lineage.history.position.sequence
+        self._promises.changing_pin = ""
 
     def _acknowledge(self) -> None:
         assert self._promises.arriving is not None
@@ -264,76 +302,7 @@ class Explorer:
                     continue
                 length = SECTOR * self._chooser.randint(1, 2)
                 is_zero = self._chooser.random() < 0.3
-                data = length if is_zero else self._chooser.randbytes(length)
+                data = length if is_zero else self._chooser.randbytes(64) * (length // 64)
                 writes.append(Write(disk, spot, data))
                 reached = spot + length
         return writes or [Write(0, self._spots[0], self._chooser.randbytes(SECTOR))]
-
-    def _check(self, state: CrashFiles) -> None:
-        """Check every promise in a crashed file system; sometimes crash again while it recovers."""
-        again = self._crash_later(state) if self._chooser.random() < 0.15 else []
-        try:
-            self._check_once(state)
-            state.before = None
-            for second in again:
-                self._check_once(second)
-        except (AssertionError, LookupError, ReplicaError) as error:
-            raise BrokenPromiseError(str(error)) from error
-
-    def _crash_later(self, state: CrashFiles) -> list[CrashFiles]:
-        seconds: list[CrashFiles] = []
-        wait = self._chooser.randrange(25)
-
-        def before(_operation: str, path: Path) -> None:
-            nonlocal wait
-            wait -= 0 if path.is_relative_to(OUT) else 1
-            if wait == -1:
-                seconds.append(state.crash(self._chooser))
-
-        state.before = before
-        return seconds
-
-    def _check_once(self, state: CrashFiles) -> None:
-        self.states += 1
-        state.remove_tree(OUT)
-        state.make_directory(OUT)
-        lineage = self._open_replica(state)
-        if lineage is None:
-            assert not self._promises.is_accepted, "the replica is gone"
-            return
-        self._check_points(state, lineage)
-        has_applied = bool(lineage.history.above)
-        while lineage.history.above:
-            for _ in lineage.apply_next(self._now):
-                pass
-        if has_applied:
-            self._check_points(state, lineage)
-
-    def _check_points(self, state: CrashFiles, lineage: Lineage) -> None:
-        promises, history = self._promises, lineage.history
-        sequences = [point.sequence for point in history.points]
-        newest = sequences[-1] if sequences else 0
-        assert promises.acknowledged <= newest <= promises.highest(), "acknowledged point lost"
-        assert sequences == list(range(newest - len(sequences) + 1, newest + 1))
-        assert not sequences or sequences[0] <= promises.oldest, "history given up"
-        if promises.floor[0] == history.head.sequence + 1:
-            assert history.head.attempt_floor >= promises.floor[1], "abandoned attempt may return"
-        # The ends of both chains and one between: reading all of them would take most of the time.
-        likely = {*sequences[:1], history.position.sequence, newest}
-        likely.update(self._chooser.sample(sequences, min(1, len(sequences))))
-        for sequence in sorted(likely & set(sequences)):
-            content = self._read(state, lineage, sequence)
-            assert content == promises.expected(sequence), f"point {sequence} has other content"
-
-    def _read(self, state: CrashFiles, lineage: Lineage, sequence: int) -> Contents:
-        paths = [OUT / disk.name for disk in self._disks]
-        for _ in lineage.materialise(sequence, lambda disk: OUT / disk.name):
-            pass
-        disks = []
-        for path, disk in zip(paths, self._disks, strict=True):
-            image = self._format.open(state.open_read(path), is_writable=False)
-            content = bytearray(disk.size)
-            image.read_into(memoryview(content), 0)
-            disks.append(bytes(content))
-            state.remove(path)
-        return tuple(disks)

@@ -8,12 +8,26 @@ from agent.replica.images import DiskImage, VhdxImages
 from replikera.blocks.segment import DiskGeometry
 from replikera.ports.files import File
 from replikera.vhdx import create_image
-from tests.simulation.replica_explorer import Explorer, Wrap, as_it_is
+from tests.simulation.replica_checker import Wrap
+from tests.simulation.replica_explorer import Explorer, as_it_is
+from tests.simulation.replica_forks import ForkExplorer
 from tests.support.raw_images import RawImages
 from tests.support.seeded_randomness import SeededRandomness
 
 MIB = 1 << 20
-RAW_SPOTS = tuple(range(0, 3072, 512))
+GRANULE = 64 << 10
+RAW_SPOTS = (
+    0,
+    512,
+    1024,
+    2048,
+    GRANULE - 512,
+    GRANULE,
+    GRANULE + 512,
+    2 * GRANULE - 1024,
+    2 * GRANULE,
+)
+"""Around the edges of two granules, and in a last one that is short."""
 VHDX_SPOTS = (0, 512, 1024, MIB - 512, MIB, MIB + 512)
 
 
@@ -29,7 +43,16 @@ class SmallBlocks(VhdxImages):
 
 def raw_world(seed: int, wrap: Wrap = as_it_is) -> Explorer:
     """Return a world whose base is plain files."""
-    return Explorer(seed, RawImages(), size=4096, spots=RAW_SPOTS, share=0.3, wrap=wrap)
+    return Explorer(
+        seed, RawImages(), size=2 * GRANULE + 4096, spots=RAW_SPOTS, share=0.2, wrap=wrap
+    )
+
+
+def forking_world(seed: int, wrap: Wrap = as_it_is) -> Explorer:
+    """Return a world in which redo is lost."""
+    return ForkExplorer(
+        seed, RawImages(), size=2 * GRANULE + 4096, spots=RAW_SPOTS, share=0.2, wrap=wrap
+    )
 
 
 def vhdx_world(seed: int) -> Explorer:
@@ -43,7 +66,7 @@ def main(seeds: int) -> None:
     """Explore until the first broken promise."""
     states = 0
     for seed in range(1000, 1000 + seeds):
-        for explorer in (raw_world(seed), vhdx_world(seed)):
+        for explorer in (raw_world(seed), forking_world(seed), vhdx_world(seed)):
             explorer.run(30)
             states += explorer.states
     sys.stdout.write(f"{states} crash states, no broken promise\n")

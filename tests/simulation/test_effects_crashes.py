@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.hypervisor.guest_address import GuestAddress
 from agent.hypervisor.interface import MachineDefinition, View
 from agent.hypervisor.simulated import power
 from agent.hypervisor.simulated.driver import SimulatedHypervisor
@@ -142,6 +143,23 @@ async def _power_off(agent: Process) -> None:
     await agent.hypervisor.power_off(await agent.id_of(TAG))
 
 
+async def _leave_address(agent: Process) -> None:
+    machine_id = await agent.id_of(TAG)
+    (nic,) = (await agent.hypervisor.describe(machine_id)).description.nics
+    address = GuestAddress(("10.0.0.5/24",))
+    await agent.hypervisor.set_guest_address(machine_id, nic.nic_id, address)
+
+
+async def _detach(agent: Process) -> None:
+    await agent.hypervisor.detach_disks(await agent.id_of(TAG))
+
+
+async def _attach(agent: Process) -> None:
+    machine_id = await agent.id_of(TAG)
+    paths = (await agent.hypervisor.describe(machine_id)).disk_paths
+    await agent.hypervisor.attach_disks(machine_id, paths)
+
+
 async def _drop_mark(agent: Process) -> None:
     mark = await agent.hypervisor.mark(PROTECTION)
     if mark is not None:
@@ -170,7 +188,8 @@ Step = Callable[[Process], Awaitable[None]]
 
 MAKING: tuple[Step, ...] = (_make_network, _define, _block, _keep)
 STEPS: tuple[Step, ...] = (
-    *MAKING, _start, _power_off, _drop_mark, _allow, _remove, _remove_network, _look
+    *MAKING, _start, _power_off, _leave_address, _detach, _attach,
+    _drop_mark, _allow, _remove, _remove_network, _look,
 )  # fmt: skip
 
 EXPECTED = [
@@ -182,6 +201,9 @@ EXPECTED = [
     ("view-ended", PROTECTION),
     ("machine-started", TAG),
     ("machine-powered-off", TAG),
+    ("guest-address-set", TAG),
+    ("disks-detached", TAG),
+    ("disks-attached", TAG),
     ("mark-dropped", PROTECTION),
     ("auto-start-allowed", PROTECTION),
     ("machine-removed", TAG),

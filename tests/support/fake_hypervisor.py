@@ -5,7 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from agent.hypervisor.guest_address import GuestAddress
 from agent.hypervisor.interface import (
+    Consistency,
+    DiskCheck,
     GuestHealth,
     HypervisorError,
     Inventory,
@@ -78,6 +81,10 @@ class FakeHypervisor:
     calls: list[str] = field(default_factory=list)
     failures: dict[str, list[Exception]] = field(default_factory=dict)
     before_freeze: Callable[[], None] = lambda: None
+    after_call: Callable[[str], None] = lambda _name: None
+    fallback: str = ""
+    growth: Callable[[View], int] = lambda _view: 0
+    asked: list[Consistency] = field(default_factory=list)
     changed_filter: Callable[[Mapping[str, Extents]], Mapping[str, Extents]] = lambda found: found
     host_networks: dict[str, Network] = field(default_factory=dict)
     starts_with_host: bool = True
@@ -122,28 +129,51 @@ class FakeHypervisor:
         self._check_known(machine_id)
         return self._machine()
 
-    async def freeze(self, machine_id: str, tag: str) -> View:
+    async def freeze(
+        self, machine_id: str, tag: str, consistency: Consistency = Consistency.CRASH
+    ) -> View:
         self._call("freeze")
         self._check_known(machine_id)
         self.before_freeze()
         self._numbers += 1
         taken_at = self.clock.now() + timedelta(microseconds=self._numbers)
-        view = View(f"view-{self._numbers}", machine_id, tag, self.description, taken_at)
+        self.asked.append(consistency)
+        is_application = consistency is Consistency.APPLICATION
+        view = View(
+            f"view-{self._numbers}",
+            machine_id,
+            tag,
+            self.description,
+            taken_at,
+            Consistency.CRASH if self.fallback else consistency,
+            self.fallback if is_application else "",
+        )
         disks = {disk_id: bytes(data) for disk_id, data in self.disks.items()}
         self._views[view.view_id] = _Frozen(view, disks, len(self._writes))
         self.history[taken_at] = disks
+        self.after_call("freeze")
         return view
 
     async def views(self, tag: str) -> tuple[View, ...]:
         self._call("views")
         return tuple(frozen.view for frozen in self._views.values() if frozen.view.tag == tag)
 
+    async def all_views(self) -> tuple[View, ...]:
+        return tuple(frozen.view for frozen in self._views.values())
+
+    async def marks(self) -> tuple[Mark, ...]:
+        return tuple(mark for mark, _ in self._marks.values())
+
+    async def view_growth(self, view: View) -> int:
+        self._call("view_growth")
+        return self.growth(view)
+
     async def changed_ranges(self, view: View, mark: Mark) -> Mapping[str, Extents]:
         self._call("changed_ranges")
         kept = self._marks.get(mark.tag)
         if kept is None or kept[0] != mark:
             raise TrackingLostError("tracking-lost", "The mark is gone.", "Resynchronise.")
-        writes = self._writes[kept[1] : self._views[view.view_id].position]
+        writes = self._writes[kept[1] : self._frozen(view).position]
         found = {
             disk.disk_id: Extents.of(
                 (offset, length) for disk_id, offset, length in writes if disk_id == disk.disk_id
@@ -154,8 +184,9 @@ class FakeHypervisor:
 
     async def open_disk(self, view: View, disk_id: str) -> FakeViewDisk:
         self._call("open_disk")
-        frozen = self._views[view.view_id]
-        written = Extents.of((at, length) for name, at, length in self._writes if name == disk_id)
+        frozen = self._frozen(view)
+        before = self._writes[: frozen.position]
+        written = Extents.of((at, length) for name, at, length in before if name == disk_id)
         data = frozen.disks[disk_id]
         self.opened.append(FakeViewDisk(data, written.align(65536, len(data))))
         return self.opened[-1]
@@ -166,11 +197,16 @@ class FakeHypervisor:
         if frozen is not None:
             mark = Mark(view.view_id, view.machine_id, view.tag)
             self._marks[view.tag] = (mark, frozen.position)
-        return self._marks[view.tag][0]
+        kept = self._marks.get(view.tag)
+        if kept is None or kept[0].mark_id != view.view_id:
+            raise self._unknown(view)
+        self.after_call("keep")
+        return kept[0]
 
     async def discard(self, view: View) -> None:
         self._call("discard")
         self._views.pop(view.view_id, None)
+        self.after_call("discard")
 
     async def mark(self, tag: str) -> Mark | None:
         self._call("mark")
@@ -178,7 +214,11 @@ class FakeHypervisor:
         return kept[0] if kept else None
 
     async def drop_mark(self, mark: Mark) -> None:
+        self._call("drop_mark")
         self._marks.pop(mark.tag, None)
+
+    async def check_disk(self, path: Path) -> DiskCheck:
+        raise NotImplementedError(path)
 
     async def define_machine(self, definition: MachineDefinition) -> str:
         raise NotImplementedError(definition)
@@ -188,6 +228,18 @@ class FakeHypervisor:
 
     async def guest_health(self, machine_id: str) -> GuestHealth:
         raise NotImplementedError(machine_id)
+
+    async def set_guest_address(self, machine_id: str, nic_id: str, address: GuestAddress) -> None:
+        raise NotImplementedError(machine_id, nic_id, address)
+
+    async def shut_down(self, machine_id: str) -> None:
+        raise NotImplementedError(machine_id)
+
+    async def detach_disks(self, machine_id: str) -> Machine:
+        raise NotImplementedError(machine_id)
+
+    async def attach_disks(self, machine_id: str, disk_paths: Mapping[str, Path]) -> Machine:
+        raise NotImplementedError(machine_id, disk_paths)
 
     async def power_off(self, machine_id: str) -> None:
         raise NotImplementedError(machine_id)
@@ -218,6 +270,15 @@ class FakeHypervisor:
         self._call("allow_auto_start")
         self.auto_start_blocks.discard(tag)
         return await self.describe(machine_id)
+
+    def _frozen(self, view: View) -> _Frozen:
+        if view.view_id not in self._views:
+            raise self._unknown(view)
+        return self._views[view.view_id]
+
+    @staticmethod
+    def _unknown(view: View) -> HypervisorError:
+        return HypervisorError("unknown-view", f"No view {view.view_id}.", "Take another.")
 
     def _machine(self) -> Machine:
         starts = self.starts_with_host and not self.auto_start_blocks

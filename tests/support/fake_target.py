@@ -1,40 +1,38 @@
-"""A target in memory that speaks the replication protocol: checks digests, seals, keeps the disks of every point."""
+"""A target in memory that speaks the replication protocol: checks digests, seals, keeps the disks of every point.
 
-from collections.abc import Callable
+It is as mean as a target may be: what was not durable is lost with the conversation from an open segment, and partly
+lost, partly left as rubbish in the base of a pass.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from blake3 import blake3
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from replikera.blocks.segment import (
     NO_POINT,
     ChainDigest,
-    RecordKind,
     SegmentHeader,
+    SegmentKind,
     SegmentTrailer,
     decode_header,
     decode_trailer,
-    parse_records,
-    verify_payload,
 )
 from replikera.ports.streams import MessageStream, StreamClosedError
 from replikera.wire.v1 import replication_pb2 as wire
 from replikera.wire.v1 import types_pb2
-
-
-@dataclass(repr=False)
-class Segment:
-    header: SegmentHeader
-    chain: ChainDigest
-    disks: list[bytearray]
-    records: int = 0
-    payload_bytes: int = 0
-    payload_lengths: list[int] = field(default_factory=list)
-    zero_records: int = 0
+from tests.support.fake_received import FilledBase, Segment
 
 
 @dataclass(repr=False)  # a failing test would print megabytes of disks
 class FakeTarget:
-    """`points` has the disks of every sealed point; `answers` are sent instead of the usual one, by question."""
+    """`points` has the disks of every sealed point; `answers` are sent instead of the usual one, by question.
+
+    `seed` is what a pass finds in its base. `keeps_open`: an open segment outlives its conversation up to the last
+    batch but `lost_batches`.
+    """
 
     sequence: int = 0
     digest: bytes = NO_POINT
@@ -42,12 +40,21 @@ class FakeTarget:
     points: dict[int, dict[str, bytes]] = field(default_factory=dict)
     trailers: list[SegmentTrailer] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
+    base: FilledBase | None = None
+    bases: list[FilledBase] = field(default_factory=list)
+    seed: dict[str, bytes] = field(default_factory=dict)
     abandoned: list[tuple[int, int]] = field(default_factory=list)
     opened: list[wire.OpenReplica] = field(default_factory=list)
     presented: list[bytes] = field(default_factory=list)
+    compared: list[wire.DigestRequest] = field(default_factory=list)
     refusals: dict[str, list[wire.Refused]] = field(default_factory=dict)
     answers: dict[str, list[wire.ReplicateResponse]] = field(default_factory=dict)
     on_change: Callable[[], None] = lambda: None
+    on_question: Callable[[str], None] = lambda _question: None
+    keeps_open: bool = False
+    lost_batches: int = 1
+    _durable: list[Segment] = field(default_factory=list)
+    _receives_pass: bool = False
 
     async def serve(self, stream: MessageStream) -> None:
         try:
@@ -61,10 +68,15 @@ class FakeTarget:
         refused = wire.Refused(failure=failure, is_diverged=is_diverged)
         self.refusals.setdefault(question, []).append(refused)
 
+    def forget_open(self) -> None:
+        """What a restart does that loses the open segment."""
+        self._durable.clear()
+
     async def _act(self, stream: MessageStream) -> bool:
         request = wire.ReplicateRequest.FromString(await stream.receive())
         question = request.WhichOneof("message")
         assert question is not None
+        self.on_question(question)
         payloads = [await stream.receive() for _ in request.batch.payload_lengths]
         if self.refusals.get(question):
             refused = wire.ReplicateResponse(refused=self.refusals[question].pop(0))
@@ -76,90 +88,200 @@ class FakeTarget:
             response = self.answers[question].pop(0)
         if response is not None:
             await stream.send(response.SerializeToString())
+            return response.WhichOneof("message") != "refused"
         return True
 
     def _answer(
         self, request: wire.ReplicateRequest, payloads: list[bytes]
     ) -> wire.ReplicateResponse | None:
-        match request.WhichOneof("message"):
-            case "open":
-                self.opened.append(request.open)
-                digest = self.digest if self.sequence else b""
-                opened = wire.ReplicaOpened(
-                    sequence=self.sequence, chain_digest=digest, attempt_floor=self.attempt_floor
-                )
-                return wire.ReplicateResponse(opened=opened)
-            case "begin":
-                self._begin(request.begin.header)
-                return None
-            case "batch":
-                return self._add(request.batch, payloads)
-            case "end":
-                return self._seal(request.end)
-            case "present":
-                self.presented.append(request.present.grant)
-                return None
-            case _:
-                giving_up = request.abandon
-                self.abandoned.append((giving_up.sequence, giving_up.attempt))
-                self.attempt_floor = giving_up.attempt + 1
-                answer = wire.Abandoned(
-                    sequence=giving_up.sequence, attempt_floor=self.attempt_floor
-                )
-                return wire.ReplicateResponse(abandoned=answer)
+        question = request.WhichOneof("message")
+        if question == "batch":
+            return self._add(request.batch, payloads)
+        if question in {"pass_begin", "chunk_begin", "chunk_end", "pass_end"}:
+            return self._go_on_with_pass(request)
+        answers: dict[str, Callable[[Any], wire.ReplicateResponse | None]] = {
+            "open": self._open,
+            "begin": self._begin,
+            "resume": self._resume,
+            "end": self._seal,
+            "present": self._present,
+            "digests": self._digests,
+            "abandon": self._abandon,
+        }
+        assert question is not None
+        return answers[question](getattr(request, question))
 
-    def _begin(self, data: bytes) -> None:
-        header = decode_header(data)
+    def _present(self, presenting: wire.PresentGrant) -> None:
+        self.presented.append(presenting.grant)
+
+    def _open(self, opening: wire.OpenReplica) -> wire.ReplicateResponse:
+        self.opened.append(opening)
+        self._receives_pass = False
+        opened = wire.ReplicaOpened(
+            sequence=self.sequence,
+            chain_digest=self.digest if self.sequence else b"",
+            attempt_floor=self.attempt_floor,
+        )
+        if self.keeps_open and len(self._durable) > self.lost_batches:
+            survivor = self._durable[-1 - self.lost_batches]
+            del self._durable[len(self._durable) - self.lost_batches :]
+            opened.open_attempt = survivor.header.attempt
+            opened.durable_records = survivor.records
+        return wire.ReplicateResponse(opened=opened)
+
+    def _abandon(self, giving_up: wire.Abandon) -> wire.ReplicateResponse:
+        self.abandoned.append((giving_up.sequence, giving_up.attempt))
+        self.attempt_floor = giving_up.attempt + 1
+        self._durable.clear()
+        answer = wire.Abandoned(sequence=giving_up.sequence, attempt_floor=self.attempt_floor)
+        return wire.ReplicateResponse(abandoned=answer)
+
+    def _begin(self, beginning: wire.SegmentBegin) -> None:
+        header = decode_header(beginning.header)
+        assert header.kind is SegmentKind.DELTA
         assert header.sequence == self.sequence + 1
         assert header.previous == self.digest
         assert header.attempt >= self.attempt_floor
-        before = self.points.get(self.sequence, {})
-        disks = [
-            bytearray(before.get(disk.disk_id, b"").ljust(disk.size, b"\0"))
-            for disk in header.disks
+        before = self.points[self.sequence]
+        assert [disk.size for disk in header.disks] == [
+            len(before[disk.disk_id]) for disk in header.disks
         ]
+        disks = [bytearray(before[disk.disk_id]) for disk in header.disks]
         self.segments.append(Segment(header, ChainDigest(header), disks))
+        self._durable = [self.segments[-1].copy()]
+
+    def _resume(self, resuming: wire.SegmentResume) -> None:
+        survivor = self._durable[-1].copy()
+        assert survivor.header.attempt == resuming.attempt
+        assert survivor.header.sequence == self.sequence + 1
+        assert survivor.records == resuming.records
+        survivor.resumed.append(resuming.records)
+        self.segments.append(survivor)
 
     def _add(self, batch: wire.Batch, payloads: list[bytes]) -> wire.ReplicateResponse:
+        if self._receives_pass:
+            assert self.base is not None
+            self.base.take(batch, payloads)
+            receipt = wire.Receipt(
+                received_records=self.base.received_records, received_bytes=self.base.received_bytes
+            )
+            return wire.ReplicateResponse(receipt=receipt)
         segment = self.segments[-1]
-        assert [len(payload) for payload in payloads] == list(batch.payload_lengths)
-        segment.payload_lengths += batch.payload_lengths
-        segment.chain.add_records(batch.records)
-        stored = memoryview(b"".join(payloads))
-        for record in parse_records(batch.records):
-            length, offset = int(record["length"]), int(record["offset"])
-            data = stored[: int(record["stored_length"])]
-            stored = stored[len(data) :]
-            verify_payload(record, data)
-            is_zero = record["kind"] == RecordKind.ZERO
-            segment.zero_records += int(is_zero)
-            content = bytes(length) if is_zero else bytes(data)
-            segment.disks[int(record["disk"])][offset : offset + length] = content
-            segment.records += 1
-        assert not stored
-        segment.payload_bytes += sum(batch.payload_lengths)
+        segment.take(batch, payloads)
+        durable = 0
+        if self.keeps_open:
+            self._durable.append(segment.copy())
+            durable = self._durable[max(0, len(self._durable) - 1 - self.lost_batches)].records
         receipt = wire.Receipt(
-            received_records=segment.records, received_bytes=segment.payload_bytes
+            received_records=segment.records,
+            received_bytes=segment.payload_bytes,
+            durable_records=durable,
         )
         return wire.ReplicateResponse(receipt=receipt)
 
     def _seal(self, end: wire.SegmentEnd) -> wire.ReplicateResponse:
         segment = self.segments[-1]
+        assert not segment.is_sealed
+        segment.is_sealed = True
         trailer = decode_trailer(end.trailer)
         assert segment.chain.finish(end.trailer) == end.chain_digest
         assert (trailer.records, trailer.payload_bytes) == (segment.records, segment.payload_bytes)
-        self.sequence = segment.header.sequence
-        self.digest = end.chain_digest
+        self._durable.clear()
+        return self._sealed(segment.header, segment.disks, trailer, end.chain_digest)
+
+    def _go_on_with_pass(self, request: wire.ReplicateRequest) -> wire.ReplicateResponse | None:
+        match request.WhichOneof("message"):
+            case "pass_begin":
+                return self._begin_pass(decode_header(request.pass_begin.header))
+            case "chunk_begin":
+                assert self.base is not None
+                self.base.begin_chunk(request.chunk_begin.number)
+                return None
+            case "chunk_end":
+                assert self.base is not None
+                self.base.end_chunk(request.chunk_end)
+                durable = wire.ChunkDurable(number=self.base.chunk, digest=self.base.digest)
+                return wire.ReplicateResponse(chunk_durable=durable)
+            case _:
+                return self._end_pass(request.pass_end)
+
+    def _begin_pass(self, header: SegmentHeader) -> wire.ReplicateResponse:
+        assert header.kind is SegmentKind.INITIAL
+        assert self.sequence == 0
+        assert header.attempt >= self.attempt_floor
+        self._receives_pass = True
+        if self.base is None or self.base.header != header:
+            assert self.base is None or header.attempt > self.base.header.attempt
+            # Rubbish where nothing was written yet: whoever relies on zeros there is found out.
+            disks = [
+                bytearray(self.seed.get(disk.disk_id, b"").ljust(disk.size, b"\xa5"))
+                for disk in header.disks
+            ]
+            self.base = FilledBase(header, disks, bool(self.seed))
+            self.base.watermarks = (0,) * len(disks)
+            self.bases.append(self.base)
+        base = self.base
+        base.begin()
+        opened = wire.PassOpened(
+            chunk=base.chunk,
+            digest=base.digest,
+            watermarks=base.watermarks,
+            records=base.records,
+            payload_bytes=base.payload_bytes,
+            is_seeded=base.is_seeded,
+        )
+        return wire.ReplicateResponse(pass_opened=opened)
+
+    def _end_pass(self, ending: wire.PassEnd) -> wire.ReplicateResponse:
+        base = self.base
+        assert base is not None
+        assert base.open is None
+        assert base.watermarks == tuple(disk.size for disk in base.header.disks)
+        trailer = decode_trailer(ending.trailer)
+        assert (trailer.records, trailer.payload_bytes) == (base.records, base.payload_bytes)
+        assert trailer.machine is not None
+        chain = ChainDigest(base.header)
+        chain.add_records(base.digest)
+        assert chain.finish(ending.trailer) == ending.chain_digest
+        self.base = None
+        self._receives_pass = False
+        return self._sealed(base.header, base.disks, trailer, ending.chain_digest)
+
+    def _sealed(
+        self,
+        header: SegmentHeader,
+        disks: list[bytearray],
+        trailer: SegmentTrailer,
+        digest: bytes,
+    ) -> wire.ReplicateResponse:
+        self.sequence, self.digest = header.sequence, digest
         self.attempt_floor = 0
         self.trailers.append(trailer)
         self.points[self.sequence] = {
-            disk.disk_id: bytes(data)
-            for disk, data in zip(segment.header.disks, segment.disks, strict=True)
+            disk.disk_id: bytes(data) for disk, data in zip(header.disks, disks, strict=True)
         }
         sealed = wire.Sealed(
-            generation=segment.header.generation,
+            generation=header.generation,
             sequence=self.sequence,
             chain_digest=self.digest,
             sealed_at=Timestamp(seconds=1),
         )
         return wire.ReplicateResponse(sealed=sealed)
+
+    def _digests(self, asked: wire.DigestRequest) -> wire.ReplicateResponse:
+        self.compared.append(asked)
+        disks: Sequence[bytes | bytearray]
+        if asked.sequence:
+            disks = list(self.points[asked.sequence].values())
+        else:
+            assert self.base is not None
+            disks = self.base.disks
+        assert 1 <= len(asked.ranges) <= 256
+        digests = [
+            blake3(bytes(disks[each.disk][each.offset : each.offset + each.length])).digest()
+            for each in asked.ranges
+            if 0 < each.length <= 1 << 20 and each.offset + each.length <= len(disks[each.disk])
+        ]
+        assert len(digests) == len(asked.ranges)
+        answer = wire.Digests(sequence=asked.sequence, digests=b"".join(digests))
+        return wire.ReplicateResponse(digests=answer)

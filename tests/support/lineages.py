@@ -1,30 +1,88 @@
 """A replica on a file system in memory, with the content that each of its points must have."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
+from agent.replica import batch
 from agent.replica.attempt import Attempt
 from agent.replica.images import ImageFormat
 from agent.replica.layout import Layout
 from agent.replica.lineage import Lineage, create_lineage, open_lineage
 from agent.replica.points import PointRecord
-from replikera.blocks.segment import RECORD_BYTES, parse_records
+from replikera.blocks.segment import RECORD_BYTES, Codec, DiskGeometry, parse_records
 from tests.support.crash_files import CrashFiles
 from tests.support.raw_images import RawImages
 from tests.support.segments import (
     ACCEPTED,
     PROTECTION,
     STARTED,
+    Chunk,
     Segment,
     Write,
+    build_chunk,
+    build_pass_end,
     build_segment,
     disks_of,
+    explicit,
     painted,
+    pass_header,
 )
 
 ROOT = Path("/replicas")
 OUT = Path("/out")
+
+
+def send_pass(
+    lineage: Lineage,
+    disks: tuple[DiskGeometry, ...],
+    writes: Sequence[Write],
+    now: datetime,
+    *,
+    attempt: int = 1,
+) -> PointRecord:
+    """Make the first point of these writes, a chunk a disk; goes on with a pass that is there."""
+    passes, header = lineage.passes, pass_header(lineage.history.head, disks, attempt=attempt)
+    initial = passes.begin(header.encode())
+    for _ in passes.fill(initial):
+        pass
+    for disk, geometry in enumerate(disks):
+        state = initial.state
+        assert state is not None
+        marks = [*state.watermarks]
+        marks[disk] = geometry.size
+        chunk = build_chunk(
+            header,
+            explicit(disk, geometry.size, writes),
+            number=state.chunk + 1,
+            previous=state.digest,
+            watermarks=tuple(marks),
+        )
+        passes.begin_chunk(initial, chunk.number)
+        for records, payloads in batches(chunk):
+            passes.add(initial, records, payloads)
+        passes.end_chunk(initial, chunk.watermarks, chunk.digest)
+    state = initial.state
+    assert state is not None
+    trailer, chain_digest = build_pass_end(
+        header, state.digest, records=state.records, payload_bytes=state.payload_bytes
+    )
+    return passes.seal(initial, trailer, chain_digest, now)
+
+
+def batches(
+    sent: Segment | Chunk, *, is_one: bool = False
+) -> Iterator[tuple[bytes, Sequence[bytes]]]:
+    """Yield each record in a batch of its own, or all in one."""
+    if is_one:
+        yield sent.records, sent.payloads
+        return
+    rest = iter(sent.payloads)
+    for start in range(0, len(sent.records), RECORD_BYTES):
+        record = sent.records[start : start + RECORD_BYTES]
+        is_data = parse_records(record)[0]["stored_length"] > 0
+        yield record, [next(rest)] if is_data else []
 
 
 class LineageBench:
@@ -52,30 +110,39 @@ class LineageBench:
     def now(self, sequence: int) -> datetime:
         return STARTED + timedelta(hours=sequence)
 
-    def segment(self, writes: Sequence[Write], *, attempt: int = 1, name: str = "") -> Segment:
+    def segment(
+        self,
+        writes: Sequence[Write],
+        *,
+        attempt: int = 1,
+        name: str = "",
+        codec: Codec = Codec.NONE,
+    ) -> Segment:
         head = self.lineage.history.head
-        return build_segment(head, self.disks, writes, attempt=attempt, name=name)
+        return build_segment(head, self.disks, writes, attempt=attempt, name=name, codec=codec)
 
     def begin(self, segment: Segment) -> Attempt:
         """Send everything but the trailer, each record in a batch of its own."""
-        attempt = self.lineage.begin(segment.header)
-        payloads = iter(segment.payloads)
-        for start in range(0, len(segment.records), RECORD_BYTES):
-            record = segment.records[start : start + RECORD_BYTES]
-            is_data = parse_records(record)[0]["stored_length"] > 0
-            self.lineage.add(attempt, record, [next(payloads)] if is_data else [])
+        attempt = self.lineage.deltas.begin(segment.header)
+        for records, payloads in batches(segment):
+            self.lineage.deltas.add(attempt, records, payloads)
         return attempt
 
-    def deliver(self, *writes: Write, attempt: int = 1, name: str = "") -> PointRecord:
-        """Deliver the segment of these writes; it is sealed at the hour of its sequence."""
-        before = self.contents[self.lineage.history.head.sequence]
-        segment = self.segment(writes, attempt=attempt, name=name)
-        opened = self.begin(segment)
-        sequence = opened.header.sequence
-        record = self.lineage.seal(
-            opened, segment.trailer, segment.chain_digest, self.now(sequence)
-        )
-        self.contents[sequence] = painted(before, writes)
+    def deliver(
+        self, *writes: Write, attempt: int = 1, name: str = "", codec: Codec = Codec.NONE
+    ) -> PointRecord:
+        """Deliver the segment of these writes, or the pass; it is sealed at the hour of its sequence."""
+        sequence = self.lineage.history.head.sequence + 1
+        content = painted(self.contents[sequence - 1], writes)
+        if sequence == 1:
+            record = send_pass(self.lineage, self.disks, writes, self.now(1), attempt=attempt)
+        else:
+            segment = self.segment(writes, attempt=attempt, name=name, codec=codec)
+            opened = self.begin(segment)
+            record = self.lineage.deltas.seal(
+                opened, segment.trailer, segment.chain_digest, self.now(sequence)
+            )
+        self.contents[sequence] = content
         return record
 
     def deliver_many(self, count: int) -> None:
@@ -89,17 +156,20 @@ class LineageBench:
                 Write(1, 512 * (number % 4), mark * 512),
             )
 
-    def apply(self, count: int = 1) -> None:
-        for _ in range(count):
-            for _ in self.lineage.apply_next(self.now(0)):
-                pass
+    def apply(self, count: int = 1, *, together: int = 1) -> None:
+        """Apply batches of points."""
+        with patch.object(batch, "MAX_POINTS", together):
+            for _ in range(count):
+                for _ in self.lineage.apply_next(self.now(0)):
+                    pass
 
-    def interrupt_apply(self) -> None:
-        """Stop an apply in the middle of the base write: after the first frame."""
-        steps = self.lineage.apply_next(self.now(0))
-        while not self.lineage.history.is_interrupted:
-            next(steps)
-        steps.close()
+    def interrupt_apply(self, *, together: int = 1) -> None:
+        """Stop an apply of a batch in the middle of the base write: when a disk is written."""
+        with patch.object(batch, "MAX_POINTS", together):
+            steps = self.lineage.apply_next(self.now(0))
+            while not self.lineage.history.is_interrupted:
+                next(steps)
+            steps.close()
 
     def reopen(self) -> Lineage:
         lineage = open_lineage(self.files, self.layout.folder, self._format)

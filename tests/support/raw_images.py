@@ -12,11 +12,18 @@ class RawImage:
         self._file = file
         self._is_writable = is_writable
 
+    @property
+    def block_size(self) -> int:
+        return 4096
+
     def read_into(self, buffer: memoryview, offset: int) -> None:
         assert self._file.read_into(buffer, offset) == len(buffer)
 
     def data_extents(self) -> Extents:
         return Extents.of(self._file.data_ranges())
+
+    def stored_extents(self) -> Extents:
+        return self.data_extents()
 
     def write(self, data: Buffer, offset: int) -> None:
         assert offset + len(data) <= self._file.size()

@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from replikera.lab.witness import digest
 from replikera.ports.processes import Completed
 from replikera.system.files import SystemFiles
 from replikera.system.randomness import SystemRandomness
 from replikera.vhdx import create_image
-from tests.support.lab import START, ScriptedPrograms
+from tests.support.lab import START, InstantClock, ScriptedPrograms
 
 GENERATION = "7d1c2a52-0000-4000-8000-000000000001"
 DISK_ID = "d1"
@@ -21,6 +23,7 @@ class ScriptedVault:
 
     root: Path
     programs: ScriptedPrograms
+    clock: InstantClock
     points: int = 5
     recovered: bytes = b"x"
     records: int = 7
@@ -28,6 +31,10 @@ class ScriptedVault:
     point: int = 0
     rehearsed: list[int] = field(default_factory=list)
     is_clean: bool = True
+    digested: bytes = b"x"
+    outage_points: int = 4
+    starts: int = 0
+    captures: dict[int, datetime] = field(default_factory=dict)
 
     def install(self) -> None:
         """Script every command of the line."""
@@ -43,15 +50,32 @@ class ScriptedVault:
         answers["replikera test-failover show web01 -o json"] = self._show
         answers["replikera test-failover cleanup"] = self._clean_up
         answers["replikera vm list -o json"] = self._machines
+        answers["replikera-coordinator run"] = self._run
+        answers["replikera point digest web01"] = self._digest
 
     def _create_machine(self) -> Completed:
-        hypervisor = self.root / "primary" / "hypervisor"
-        (hypervisor / "machines" / "web01").mkdir(parents=True)
+        (self._hypervisor / "machines" / "web01").mkdir(parents=True)
         for number in range(1, self.points + 1):
-            folder = hypervisor / "kept-views" / "web01" / f"view-{number}"
-            folder.mkdir(parents=True)
-            (folder / "view.json").write_text(json.dumps({"taken_at": self._instant(number)}))
-            write_disk(folder / f"{DISK_ID}.vhdx", b"x")
+            self._keep_view(number, START - timedelta(microseconds=100 - number))
+        return Completed(0, b"", b"")
+
+    def _keep_view(self, number: int, taken_at: datetime) -> None:
+        self.captures[number] = taken_at
+        folder = self._hypervisor / "kept-views" / "web01" / f"view-{number}"
+        folder.mkdir(parents=True)
+        (folder / "view.json").write_text(json.dumps({"taken_at": taken_at.isoformat()}))
+        write_disk(folder / f"{DISK_ID}.vhdx", b"x")
+
+    def _run(self) -> Completed:
+        """Start the coordinator; the second time after an outage, which it knows only the points of."""
+        self.starts += 1
+        if self.starts == 2:
+            ends = self.clock.now()
+            for number in range(self.outage_points):
+                self._keep_view(self.points + 1, ends - timedelta(seconds=2 * number + 1))
+                self.points += 1
+            self.points += 1
+            self._keep_view(self.points, ends + timedelta(seconds=1))
         return Completed(0, b"", b"")
 
     def _points(self) -> Completed:
@@ -59,11 +83,16 @@ class ScriptedVault:
             {
                 "generation": GENERATION,
                 "sequence": number,
-                "capture_ended_at": self._instant(number).replace("+00:00", "Z"),
+                "capture_ended_at": self.captures[number].isoformat().replace("+00:00", "Z"),
             }
             for number in range(self.points, 0, -1)
         ]
         return _json({"items": points})
+
+    def _digest(self) -> Completed:
+        write_disk(self.root / "digested.vhdx", self.digested)
+        sha256 = digest(SystemFiles(), self.root / "digested.vhdx")
+        return _json({"result": {"disks": [{"disk_id": DISK_ID, "sha256": sha256}]}})
 
     def _start(self, point: str) -> Completed:
         self.point = self.points if point == "latest" else int(point)
@@ -98,8 +127,9 @@ class ScriptedVault:
     def _recovered_path(self) -> Path:
         return self.root / "secondary/hypervisor/storage/rehearsals" / str(self.point) / "a.vhdx"
 
-    def _instant(self, number: int) -> str:
-        return START.replace(microsecond=number).isoformat()
+    @property
+    def _hypervisor(self) -> Path:
+        return self.root / "primary" / "hypervisor"
 
 
 def write_disk(path: Path, content: bytes) -> None:

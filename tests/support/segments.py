@@ -9,11 +9,14 @@ from agent.replica.history import Head
 from replikera.blocks.segment import (
     NO_POINT,
     ChainDigest,
+    ChunkDigest,
+    Codec,
     DiskGeometry,
     PointKind,
     SegmentHeader,
     SegmentKind,
     SegmentTrailer,
+    compress,
     data_record,
     zero_record,
 )
@@ -76,6 +79,93 @@ def machine_of(disks: Sequence[DiskGeometry], name: str = "mail") -> bytes:
     ).to_json()
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    number: int
+    records: bytes
+    payloads: tuple[bytes, ...]
+    watermarks: tuple[int, ...]
+    digest: bytes
+
+
+def pass_header(
+    head: Head,
+    disks: tuple[DiskGeometry, ...],
+    *,
+    attempt: int = 1,
+    epoch: int = 1,
+    protection_id: str = PROTECTION,
+) -> SegmentHeader:
+    """Return the header of the pass that leads to the first point."""
+    return SegmentHeader(
+        protection_id=protection_id,
+        epoch=epoch,
+        generation=head.generation,
+        sequence=1,
+        attempt=attempt,
+        previous=NO_POINT,
+        kind=SegmentKind.INITIAL,
+        disks=disks,
+    )
+
+
+def build_chunk(
+    header: SegmentHeader,
+    writes: Sequence[Write],
+    *,
+    number: int = 1,
+    previous: bytes = NO_POINT,
+    watermarks: tuple[int, ...] | None = None,
+    codec: Codec = Codec.NONE,
+) -> Chunk:
+    """Return a chunk of a pass; without watermarks it covers the disks."""
+    found = [stored(write, codec) for write in writes]
+    records = b"".join(record for record, _ in found)
+    marks = tuple(disk.size for disk in header.disks) if watermarks is None else watermarks
+    digest = ChunkDigest(header, number, previous)
+    digest.add_records(records)
+    payloads = tuple(payload for _, payload in found if payload)
+    return Chunk(number, records, payloads, marks, digest.finish(marks))
+
+
+def build_pass_end(
+    header: SegmentHeader,
+    digest: bytes,
+    *,
+    records: int,
+    payload_bytes: int,
+    machine: bytes | None = None,
+) -> tuple[bytes, bytes]:
+    """Return trailer and chain digest of a pass whose last chunk has this digest."""
+    started = STARTED + timedelta(minutes=1)
+    trailer = SegmentTrailer(
+        capture_started_at=started,
+        capture_ended_at=started + timedelta(seconds=1),
+        kind=PointKind.CRASH_CONSISTENT,
+        name="",
+        disks=header.disks,
+        machine=machine or machine_of(header.disks),
+        records=records,
+        payload_bytes=payload_bytes,
+    ).encode()
+    chain = ChainDigest(header)
+    chain.add_records(digest)
+    return trailer, chain.finish(trailer)
+
+
+def explicit(disk: int, size: int, writes: Sequence[Write]) -> list[Write]:
+    """Return the writes of one disk with zeros wherever they write nothing, as a pass has them."""
+    found, reached = [], 0
+    for write in [*(write for write in writes if write.disk == disk), Write(disk, size, b"")]:
+        if write.offset > reached:
+            found.append(Write(disk, reached, write.offset - reached))
+        length = write.data if isinstance(write.data, int) else len(write.data)
+        if length:
+            found.append(write)
+        reached = write.offset + length
+    return found
+
+
 def build_segment(
     head: Head,
     disks: tuple[DiskGeometry, ...],
@@ -86,6 +176,7 @@ def build_segment(
     machine: bytes | None = None,
     epoch: int = 1,
     protection_id: str = PROTECTION,
+    codec: Codec = Codec.NONE,
 ) -> Segment:
     """Return the segment that follows the head; the writes of each disk must ascend."""
     is_first = head.sequence == 0
@@ -99,8 +190,9 @@ def build_segment(
         kind=SegmentKind.INITIAL if is_first else SegmentKind.DELTA,
         disks=disks,
     )
-    records = [_record(write) for write in writes]
-    payloads = tuple(write.data for write in writes if isinstance(write.data, bytes))
+    found = [stored(write, codec) for write in writes]
+    records = [record for record, _ in found]
+    payloads = tuple(payload for _, payload in found if payload)
     started = STARTED + timedelta(minutes=header.sequence)
     trailer = SegmentTrailer(
         capture_started_at=started,
@@ -117,10 +209,14 @@ def build_segment(
     return Segment(header.encode(), b"".join(records), payloads, trailer, chain.finish(trailer))
 
 
-def _record(write: Write) -> bytes:
+def stored(write: Write, codec: Codec) -> tuple[bytes, bytes]:
+    """Return the record of a write and what follows it."""
     if isinstance(write.data, int):
-        return zero_record(write.disk, write.offset, write.data)
-    return data_record(write.disk, write.offset, write.data)
+        return zero_record(write.disk, write.offset, write.data), b""
+    packed = compress(codec, write.data)
+    if packed is None:
+        return data_record(write.disk, write.offset, write.data), write.data
+    return data_record(write.disk, write.offset, write.data, codec, len(packed)), packed
 
 
 def painted(content: Sequence[bytes], writes: Sequence[Write]) -> tuple[bytes, ...]:

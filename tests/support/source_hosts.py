@@ -1,18 +1,20 @@
 """The source's side of a host, for tests that care about a part of it."""
 
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 
 from agent.hypervisor.interface import Hypervisor
 from agent.source.budget import ReadAheadBudget
 from agent.source.grants import GrantFolder
-from agent.source.host import SourceHost
-from agent.source.state import StateFolder
+from agent.source.host import SourceHost, ViewLimits
+from agent.source.state_folder import StateFolder
 from agent.source.status import ReplicationStatus
 from replikera.denials import Denials
 from replikera.identity import CredentialsHolder
 from replikera.ports.clock import Clock
 from replikera.ports.streams import Dialler
+from replikera.ports.workers import Worker
 from replikera.system.files import SystemFiles
 from tests.support.grants import NOBODY, GrantOffice, terms
 from tests.support.seeded_randomness import SeededRandomness
@@ -30,13 +32,15 @@ def source_host(
     observer: Callable[[ReplicationStatus], None],
     *,
     office: GrantOffice = _OFFICE,
+    view_limits: ViewLimits | None = None,
+    worker: Worker | None = None,
 ) -> SourceHost:
     """Return a host whose state files are in `folder`; grants of `office` are good."""
     files = SystemFiles()
     return SourceHost(
         hypervisor=hypervisor,
         dialler=dialler,
-        worker=InlineWorker(),
+        worker=worker or InlineWorker(),
         clock=clock,
         randomness=SeededRandomness(1),
         budget=ReadAheadBudget(),
@@ -46,4 +50,6 @@ def source_host(
         holder=CredentialsHolder(NOBODY),
         denials=Denials(),
         observer=observer,
+        view_limits=view_limits or ViewLimits(),
+        zone=UTC,
     )

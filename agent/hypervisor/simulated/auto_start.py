@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from agent.hypervisor.interface import HypervisorError
 from agent.hypervisor.simulated import state
-from agent.hypervisor.simulated.effects import Effects, Evidence
+from agent.hypervisor.simulated.effects import Effects
 from agent.hypervisor.simulated.host_folder import HostFolder
-from agent.hypervisor.simulated.machine_folder import MACHINE_FILE, MachineFolder
+from agent.hypervisor.simulated.machine_folder import MachineFolder
+from agent.hypervisor.simulated.machine_saving import save_machine
 from agent.hypervisor.simulated.state import MachineFile
-from replikera.ports.files import Files
 
 MAX_BLOCKS = 64
 """A machine is in one protection, and seldom in a test failover beside it."""
@@ -21,8 +21,7 @@ class AutoStart:
     host's lock, that nobody else describes or removes the machine meanwhile.
     """
 
-    def __init__(self, files: Files, host: HostFolder, effects: Effects) -> None:
-        self._files = files
+    def __init__(self, host: HostFolder, effects: Effects) -> None:
         self._host = host
         self._effects = effects
 
@@ -58,11 +57,8 @@ class AutoStart:
         blocks: tuple[str, ...],
         tag: str,
     ) -> None:
-        path, changed = folder.path / MACHINE_FILE, replace(machine, auto_start_blocks=blocks)
-        evidence = Evidence(path, state.MACHINE.encode(changed))
-        machine_id = machine.description.machine_id
-        with self._effects.making(self._host.root, effect, machine_id, tag, evidence):
-            state.MACHINE.save(self._files, path, changed)
+        changed = replace(machine, auto_start_blocks=blocks)
+        save_machine(folder, changed, self._effects, effect, tag)
 
 
 def _check_room(machine: MachineFile) -> None:

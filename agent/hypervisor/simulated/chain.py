@@ -2,11 +2,13 @@
 
 All disks of a machine share one chain: record n is on disk n modulo the number of disks, and has the digest of record
 n - 1. A view in which one disk is a moment older than another therefore has a gap.
+
+A guest that is asked to hold still, or to shut down, closes its log: the record that it ends with says so. So a view
+shows by itself whether the applications were ready for it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from struct import Struct
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
@@ -15,17 +17,21 @@ from blake3 import blake3
 from agent.hypervisor.simulated.layout import (
     BLOCK,
     SLOT_BYTES,
+    SMALLEST_DISK,
     DiskTooSmallError,
+    Region,
     region_of,
 )
+from agent.hypervisor.simulated.records import (
+    DIGEST_BYTES,
+    Forward,
+    Record,
+    Superblock,
+    digest_of,
+)
 
-_DIGEST_BYTES = 32
 _NOTHING = bytes(BLOCK)
-_START = bytes(_DIGEST_BYTES)
-_SUPERBLOCK = Struct("<8s16sIII")
-_SUPERBLOCK_MAGIC = b"rk-chain"
-_RECORD = Struct("<8s16sQI32s32s")
-_RECORD_MAGIC = b"rk-recrd"
+_START = bytes(DIGEST_BYTES)
 
 
 class BrokenChainError(Exception):
@@ -44,54 +50,8 @@ class ReadableDisk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Superblock:
-    """Which workload a disk belongs to, and as which of its disks."""
-
-    workload_id: UUID
-    disk_count: int
-    disk_index: int
-    ring_size: int
-
-    def encode(self) -> bytes:
-        """Return the block."""
-        return _sealed(
-            _SUPERBLOCK.pack(
-                _SUPERBLOCK_MAGIC,
-                self.workload_id.bytes,
-                self.disk_count,
-                self.disk_index,
-                self.ring_size,
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record: it vouches for `length` bytes of data and for the record before it."""
-
-    workload_id: UUID
-    sequence: int
-    length: int
-    data_digest: bytes
-    previous: bytes
-
-    def encode(self) -> bytes:
-        """Return the block; its last bytes are its digest."""
-        return _sealed(
-            _RECORD.pack(
-                _RECORD_MAGIC,
-                self.workload_id.bytes,
-                self.sequence,
-                self.length,
-                self.data_digest,
-                self.previous,
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Chain:
-    """A verified chain: where it stands, and where its disks are in the machine."""
+    """A verified chain: where it stands, where its disks are in the machine, whether its newest record closes it."""
 
     workload_id: UUID
     ring_size: int
@@ -99,6 +59,7 @@ class Chain:
     newest: int
     digest: bytes
     verified: int
+    is_closed: bool = False
 
     def place(self, sequence: int) -> tuple[int, int]:
         """Return the machine's disk that has a record, and the record's index there."""
@@ -120,17 +81,43 @@ def content_of(workload_id: UUID, sequence: int) -> bytes:
     return seed.digest(blocks * BLOCK)
 
 
-def next_step(chain: Chain) -> tuple[Record, bytes]:
+def next_step(chain: Chain, *, is_closing: bool = False) -> tuple[Record, bytes]:
     """Return the next record and its data."""
     sequence = chain.newest + 1
     data = content_of(chain.workload_id, sequence)
-    record = Record(chain.workload_id, sequence, len(data), blake3(data).digest(), chain.digest)
+    digest = blake3(data).digest()
+    record = Record(chain.workload_id, sequence, len(data), digest, chain.digest, is_closing)
     return record, data
 
 
-def digest_of(block: bytes) -> bytes:
-    """Return a record's digest."""
-    return block[-_DIGEST_BYTES:]
+def region_on(disk: ReadableDisk) -> Region:
+    """Return where the records of a disk are; it may have been resized since they began.
+
+    Raises `DiskTooSmallError` and `BrokenChainError`.
+    """
+    return region_of(_laid_out_for(disk))
+
+
+def forward_for(disk: ReadableDisk, new_size: int) -> tuple[int, bytes] | None:
+    """Return where to write what, so that the records of a disk are found when it has another size.
+
+    None where nothing is needed: the disk has no records, or the new size is that which they were laid out for, or has
+    no room for them. Raises `BrokenChainError`.
+    """
+    if min(disk.size, new_size) < SMALLEST_DISK or _superblocks(disk) is None:
+        return None
+    size = _laid_out_for(disk)
+    if size == new_size:
+        return None
+    return region_of(new_size).superblocks[1], Forward(size).encode()
+
+
+def forward_on(disk: ReadableDisk) -> tuple[int, int] | None:
+    """Return offset and length of the block that says where the records are, None where there is none."""
+    if disk.size < SMALLEST_DISK:
+        return None
+    offset = region_of(disk.size).superblocks[1]
+    return (offset, BLOCK) if Forward.is_one(disk.read(BLOCK, offset)) else None
 
 
 def read_chain(disks: Sequence[ReadableDisk]) -> Chain | None:
@@ -152,7 +139,21 @@ def read_chain(disks: Sequence[ReadableDisk]) -> Chain | None:
     _check_sequence(records, newest, len(places) * chain.ring_size)
     for sequence in sorted(records):
         _check_record(disks, chain, records, sequence)
-    return replace(chain, newest=newest, digest=records[newest][1], verified=len(records))
+    record, digest = records[newest]
+    return replace(
+        chain, newest=newest, digest=digest, verified=len(records), is_closed=record.is_closing
+    )
+
+
+def _laid_out_for(disk: ReadableDisk) -> int:
+    """Return the size of the disk when its records began."""
+    block = disk.read(BLOCK, region_of(disk.size).superblocks[1])
+    if not Forward.is_one(block):
+        return disk.size
+    forward = Forward.decode(block)
+    if forward is None or not 0 < forward.size < disk.size:
+        raise BrokenChainError("the block that says where the records are is damaged")
+    return forward.size
 
 
 _Copies: TypeAlias = tuple[Superblock | None, Superblock | None]
@@ -162,13 +163,13 @@ _Records: TypeAlias = dict[int, tuple[Record, bytes]]
 def _superblocks(disk: ReadableDisk) -> _Copies | None:
     """Return both copies, each None where it is damaged; None where the disk has neither."""
     try:
-        region = region_of(disk.size)
+        region = region_on(disk)
     except DiskTooSmallError:
         return None
     first, second = (disk.read(BLOCK, offset) for offset in region.superblocks)
-    if not (first.startswith(_SUPERBLOCK_MAGIC) or second.startswith(_SUPERBLOCK_MAGIC)):
+    if not (Superblock.is_one(first) or Superblock.is_one(second)):
         return None
-    return _decode_superblock(first), _decode_superblock(second)
+    return Superblock.decode(first), Superblock.decode(second)
 
 
 def _is_unfinished(disks: Sequence[ReadableDisk], found: dict[int, _Copies]) -> bool:
@@ -211,7 +212,7 @@ def _records(
             block = ring[position * BLOCK : (position + 1) * BLOCK]
             if block == _NOTHING:
                 continue
-            record = _decode_record(block)
+            record = Record.decode(block)
             if record is None or record.workload_id != chain.workload_id:
                 raise BrokenChainError(f"record {position} of disk {place} is damaged")
             own_place, index = chain.place(record.sequence)
@@ -239,41 +240,18 @@ def _check_record(
         raise BrokenChainError(f"record {sequence} does not follow record {sequence - 1}")
     place, index = chain.place(sequence)
     disk = disks[place]
-    data = disk.read(record.length, region_of(disk.size).slot(index, chain.ring_size))
+    data = disk.read(record.length, region_on(disk).slot(index, chain.ring_size))
     if blake3(data).digest() != record.data_digest:
         raise BrokenChainError(f"the data of record {sequence} on disk {place} is not what it was")
 
 
 def _ring(disk: ReadableDisk, ring_size: int) -> bytes:
-    return disk.read(ring_size * BLOCK, region_of(disk.size).record(0, ring_size))
+    return disk.read(ring_size * BLOCK, region_on(disk).record(0, ring_size))
 
 
 def _room(disks: Iterable[ReadableDisk]) -> int:
     """Return how many records fit on each of the disks."""
     try:
-        return min(region_of(disk.size).ring_size for disk in disks)
+        return min(region_on(disk).ring_size for disk in disks)
     except DiskTooSmallError:
         return 0
-
-
-def _sealed(fields: bytes) -> bytes:
-    block = fields.ljust(BLOCK - _DIGEST_BYTES, b"\0")
-    return block + blake3(block).digest()
-
-
-def _is_sealed(block: bytes) -> bool:
-    return blake3(block[:-_DIGEST_BYTES]).digest() == digest_of(block)
-
-
-def _decode_superblock(block: bytes) -> Superblock | None:
-    magic, workload_id, count, index, ring_size = _SUPERBLOCK.unpack_from(block)
-    if magic != _SUPERBLOCK_MAGIC or not _is_sealed(block):
-        return None
-    return Superblock(UUID(bytes=workload_id), count, index, ring_size)
-
-
-def _decode_record(block: bytes) -> Record | None:
-    magic, workload_id, sequence, length, digest, previous = _RECORD.unpack_from(block)
-    if magic != _RECORD_MAGIC or not _is_sealed(block) or not 0 < length <= SLOT_BYTES:
-        return None
-    return Record(UUID(bytes=workload_id), sequence, length, digest, previous)

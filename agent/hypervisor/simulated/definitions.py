@@ -10,6 +10,7 @@ from agent.hypervisor.simulated.effects import Effects, Evidence
 from agent.hypervisor.simulated.host_folder import HostFolder
 from agent.hypervisor.simulated.machine_folder import MACHINE_FILE, MachineFolder, open_disk
 from agent.hypervisor.simulated.state import MachineFile
+from replikera.machine import NetworkAdapter
 from replikera.ports.files import Files
 from replikera.ports.randomness import Randomness
 
@@ -65,7 +66,7 @@ class Definitions:
     def _machine(self, definition: MachineDefinition) -> MachineFile:
         description = definition.description
         nics = tuple(
-            replace(nic, network=definition.networks.get(nic.nic_id, ""))
+            self._connected(nic, definition.networks.get(nic.nic_id, ""))
             for nic in description.nics
         )
         return MachineFile(
@@ -78,6 +79,11 @@ class Definitions:
             ),
             disk_paths=tuple(str(_path_of(definition, disk.disk_id)) for disk in description.disks),
         )
+
+    def _connected(self, nic: NetworkAdapter, network: str) -> NetworkAdapter:
+        """Return the adapter on a network of this host; on its subnet where the network has that too."""
+        stays = self._host.has_subnet(network, nic.subnet)
+        return replace(nic, network=network, subnet=nic.subnet if stays else "")
 
 
 def _path_of(definition: MachineDefinition, disk_id: str) -> Path:

@@ -123,6 +123,10 @@ class HostFolder:
                 "Map to a network of the host's inventory, or create the network.",
             )
 
+    def has_subnet(self, network: str, subnet: str) -> bool:
+        """Tell whether a network of the host has a subnet of this name."""
+        return any(each.name == network and subnet in each.subnets for each in self.networks())
+
     def add_machine(
         self, build: Callable[[Path], MachineFile], around: Making | None = None
     ) -> MachineFolder:

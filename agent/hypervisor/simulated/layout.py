@@ -25,6 +25,11 @@ class Region:
     length: int
 
     @property
+    def end(self) -> int:
+        """Return the offset behind the region."""
+        return self.offset + self.length
+
+    @property
     def ring_size(self) -> int:
         """Return how many records fit."""
         return (self.length - 2 * BLOCK - SLOT_BYTES) // (BLOCK + SLOT_BYTES)
@@ -32,7 +37,7 @@ class Region:
     @property
     def superblocks(self) -> tuple[int, int]:
         """Return the offsets of both copies of the superblock."""
-        return self.offset, self.offset + self.length - BLOCK
+        return self.offset, self.end - BLOCK
 
     def record(self, index: int, ring_size: int) -> int:
         """Return the offset of the record with this index, counted from the disk's first one."""

@@ -3,7 +3,8 @@
 Freezing a machine gives its disk files a second name. So the writer looks, before each burst and under the machine's
 lock, whether a file has another name now; if it has, the writer goes on in a sparse copy under the live name, and what
 was frozen is never written again. A burst records its ranges in the tracking log before it writes, and is flushed
-before the lock goes: a file frozen between bursts opens cleanly.
+before the lock goes: a file frozen between bursts opens cleanly. Whoever has the disks so has the machine's tracking
+session open, and closes it where the last burst is known to have been whole.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +12,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from agent.hypervisor.simulated.machine_folder import MachineFolder, bad_disk, open_disk
+from agent.hypervisor.simulated.machine_folder import (
+    MachineFolder,
+    bad_disk,
+    examine_disks,
+    open_disk,
+)
 from replikera.blocks.extents import Extents
 from replikera.durable import TEMPORARY_SUFFIX
 from replikera.ports.files import Files
@@ -34,8 +40,19 @@ class LiveDisks:
 
     def __init__(self, machine: MachineFolder) -> None:
         self._machine = machine
-        self._paths = machine.disk_paths(machine.read())
-        self._images = [self._open(path) for path in self._paths]
+        described = machine.read()
+        self._paths = machine.disk_paths(described)
+        self._disk_ids = [disk.disk_id for disk in described.description.disks]
+        self._images: list[Image] = []
+        self._is_sound = True
+        self._is_closed = False
+        try:
+            with machine.lock():
+                self._images.extend(self._open(path) for path in self._paths)
+                machine.session.begin(_contents(self._disk_ids, self._images), machine.boot_id)
+        except BaseException:
+            self._close_images()
+            raise
 
     @property
     def images(self) -> Sequence[Image]:
@@ -47,6 +64,7 @@ class LiveDisks:
 
         Raises `HypervisorError`; the disks are then as after a power cut, and the object is of no more use.
         """
+        self._is_sound = False
         with self._machine.lock():
             for index in sorted({write.disk for group in groups for write in group}):
                 self._leave_frozen_file(index)
@@ -56,9 +74,21 @@ class LiveDisks:
                 self._write_group(group)
             # What is frozen now opens cleanly, also for readers that replay no log.
             self._each({write.disk for group in groups for write in group}, Image.settle)
+        self._is_sound = True
 
     def close(self) -> None:
-        """Close the files; what was written is flushed already."""
+        """Close the files and the tracking session; what was written is flushed already. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        with self._machine.lock():
+            self._close_images()
+            if self._is_sound:
+                described = self._machine.read()
+                _, contents = examine_disks(self._machine.files, described, self._paths)
+                self._machine.session.end(contents, self._machine.boot_id)
+
+    def _close_images(self) -> None:
         for image in self._images:
             image.close()
 
@@ -93,14 +123,19 @@ class LiveDisks:
         return open_disk(self._machine.files, path, self._machine.randomness)
 
 
-def replace_by_copy(files: Files, path: Path) -> None:
-    """Put a copy of a file under its name, durably; the file itself lives on under its other names."""
+def replace_by_copy(files: Files, path: Path, source: Path | None = None) -> None:
+    """Put a copy of `source`, or of the file itself, under its name, durably; other names keep the file as it is."""
     copy = path.with_name(path.name + TEMPORARY_SUFFIX)
     if files.status(copy) is not None:
         files.remove(copy)
-    copy_sparsely(files, path, copy)
+    copy_sparsely(files, source or path, copy)
     files.replace(copy, path)
     files.sync_directory(path.parent)
+
+
+def _contents(disk_ids: Sequence[str], images: Sequence[Image]) -> dict[str, str]:
+    found = zip(disk_ids, images, strict=True)
+    return {disk_id: str(image.data_write_id) for disk_id, image in found}
 
 
 def copy_sparsely(files: Files, source: Path, target: Path) -> None:

@@ -1,8 +1,9 @@
 """The folder of one simulated machine: its description, its disks, its locks.
 
-machine.json, disks/*.vhdx, tracking/<n>.ranges, views/<id>/, marks/<tag>.json, power.json, guest.json, guest.log,
-`lock` (held for every change of disks, tracking, views, marks and power) and guest.lock (held by the guest as long as
-it lives: that, and no process id, is what "running" means).
+machine.json, disks/*.vhdx, tracking/ (<n>.ranges, session.json), views/<id>/, marks/<tag>.json, states/<name>/,
+power.json, guest.json, guest.log, what the guest is asked for (quiesce.json, shutdown.json) and answers
+(quiesced.json), `lock` (held for every change of disks, tracking, views, marks and power) and guest.lock (held by the
+guest as long as it lives: that, and no process id, is what "running" means).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,13 +11,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from agent.hypervisor.interface import HypervisorError
-from agent.hypervisor.simulated import state
+from agent.hypervisor.simulated import boot, state
 from agent.hypervisor.simulated.state import DiskIdentity, MachineFile
 from agent.hypervisor.simulated.tracking import TrackingLogs
+from agent.hypervisor.simulated.tracking_session import TrackingSession
 from replikera.machine import MAX_DISKS
-from replikera.ports.files import File, Files
+from replikera.ports.files import Files
 from replikera.ports.randomness import Randomness
-from replikera.vhdx import Image, VhdxError, open_image
+from replikera.vhdx import Image, VhdxError, open_image, open_path
 
 MACHINE_FILE = "machine.json"
 
@@ -29,6 +31,17 @@ class MachineFolder:
         self.randomness = randomness
         self.path = path
         self.tracking = TrackingLogs(files, randomness, path / "tracking")
+        self.session = TrackingSession(files, path / "tracking", self.tracking)
+
+    @property
+    def host_path(self) -> Path:
+        """Return the folder of the machine's host: the machine's own is <host>/machines/<name>."""
+        return self.path.parent.parent
+
+    @property
+    def boot_id(self) -> str:
+        """Return which start of the host this is."""
+        return boot.boot_id(self.files, self.host_path)
 
     @property
     def views_path(self) -> Path:
@@ -78,6 +91,14 @@ class MachineFolder:
         """Return the files of the machine's disks, in the description's order."""
         return tuple(self.path / path for path in machine.disk_paths)
 
+    def check_stopped(self, machine: MachineFile) -> None:
+        """Refuse what cannot be done to a running machine. Raises `HypervisorError` (code "still-running")."""
+        if self.is_running():
+            name = machine.description.name
+            raise HypervisorError(
+                "still-running", f"Machine {name} is running.", "Stop it, then try again."
+            )
+
 
 def unknown_machine(name: str) -> HypervisorError:
     """Return the error for a machine that is not there."""
@@ -100,31 +121,46 @@ def bad_disk(path: Path, error: VhdxError | OSError) -> HypervisorError:
 
 
 def open_disk(files: Files, path: Path, randomness: Randomness | None = None) -> Image:
-    """Open a disk file, writable where `randomness` is given. Raises `HypervisorError` (code "bad-disk")."""
+    """Open a disk file, a differencing one with its parents, writable where `randomness` is given.
+
+    Raises `HypervisorError` (code "bad-disk").
+    """
     try:
-        file = files.open_read(path) if randomness is None else files.open_write(path)
-        return _image_of(file, randomness)
+        return open_path(files, path, writable=randomness is not None, randomness=randomness)
+    except (VhdxError, OSError) as error:
+        raise bad_disk(path, error) from error
+
+
+def open_standalone(files: Files, path: Path) -> Image:
+    """Open a disk file for reading; a differencing one is refused, with whatever parents it has.
+
+    A copy or a second name of its file, in another folder, need not find its parents. Raises `HypervisorError`
+    (code "bad-disk").
+    """
+    try:
+        file = files.open_read(path)
+        try:
+            return open_image(file)
+        except BaseException:
+            file.close()
+            raise
     except (VhdxError, OSError) as error:
         raise bad_disk(path, error) from error
 
 
 def examine_disks(
     files: Files, machine: MachineFile, paths: Sequence[Path]
-) -> tuple[DiskIdentity, ...]:
-    """Return what the disk files are now. Raises `HypervisorError` (code "bad-disk")."""
-    identities = []
+) -> tuple[tuple[DiskIdentity, ...], dict[str, str]]:
+    """Return what the disk files are now, and by disk id which content each has.
+
+    Raises `HypervisorError` (code "bad-disk").
+    """
+    identities, contents = [], {}
     for disk, path in zip(machine.description.disks, paths, strict=True):
-        with open_disk(files, path) as image:
+        with open_standalone(files, path) as image:
             identities.append(DiskIdentity(disk.disk_id, image.disk_id, image.size))
-    return tuple(identities)
-
-
-def _image_of(file: File, randomness: Randomness | None) -> Image:
-    try:
-        return open_image(file, writable=randomness is not None, randomness=randomness)
-    except BaseException:
-        file.close()
-        raise
+            contents[disk.disk_id] = str(image.data_write_id)
+    return tuple(identities), contents
 
 
 def _check(machine: MachineFile, path: Path) -> None:

@@ -4,6 +4,9 @@ Every power-on has a start id, in power.json. The guest takes its lock, then che
 own start is still the wanted one, and only then says so in guest.json; a guest that comes late, after a power-off or
 beside another start, ends by itself. So a machine has started when its guest says so, and that is what the log of
 effects tells. "Running" means that the guest's lock is held, and the process id in guest.json is used only while it is.
+
+Three ways lead to a machine that is off: its guest shuts down, being asked to; it is powered off, and its guest ends
+between two writes; its power is cut, and its guest is gone wherever it was.
 """
 
 import sys
@@ -12,6 +15,7 @@ from collections.abc import Callable
 from agent.hypervisor.interface import GuestHealth, HypervisorError
 from agent.hypervisor.simulated import state
 from agent.hypervisor.simulated.effects import Effects, Evidence
+from agent.hypervisor.simulated.guest_requests import GuestRequests
 from agent.hypervisor.simulated.machine_folder import MachineFolder
 from agent.hypervisor.simulated.state import GuestFile, MachineFile, PowerFile
 from replikera.durable import remove_durably
@@ -68,6 +72,32 @@ def claim(machine: MachineFolder, start_id: str, process_id: int, effects: Effec
         ):
             write_guest(machine, guest)
         return True
+
+
+def switch_off(machine: MachineFolder, start_id: str, effects: Effects) -> None:
+    """Let a guest that has shut down turn its machine off, unless another start is wanted by now."""
+    with machine.lock():
+        effects.settle(machine.path)
+        if read_power(machine).start_id == start_id:
+            _want_off(machine, "machine-shut-down", effects)
+
+
+def ask_to_shut_down(machine: MachineFolder) -> None:
+    """Ask the guest to shut down. A stopped machine is no error.
+
+    Raises `HypervisorError` (code "guest-not-answering").
+    """
+    with machine.lock():
+        machine.read()
+        if not machine.is_running():
+            return
+        if not health(machine).is_answering:
+            raise HypervisorError(
+                "guest-not-answering",
+                f"The guest of {machine.path.name} does not answer, so it cannot be asked to shut down.",
+                "Wait until it answers, or power the machine off.",
+            )
+        GuestRequests(machine).ask_to_shut_down(read_power(machine).start_id)
 
 
 def is_claimed(machine: MachineFolder) -> bool:
@@ -131,15 +161,19 @@ class Power:
 
     async def power_off(self, machine: MachineFolder) -> None:
         """Power off; returns once the guest is gone. A stopped machine is no error."""
-        await self._worker.run(self._want_off, machine)
+        await self._worker.run(self._turn_off, machine, "machine-powered-off")
         for end in (self._processes.terminate, self._processes.kill):
             if await self._is_off_after(machine, end):
                 return
-        raise HypervisorError(
-            "power-off-failed",
-            f"The guest of {machine.path.name} does not end.",
-            "End its process by hand (its id is in guest.json) and try again.",
-        )
+        raise _does_not_end(machine)
+
+    async def cut(self, machine: MachineFolder) -> None:
+        """Take the power away: the guest ends at once, wherever it is. A stopped machine is no error."""
+        if not await self._worker.run(machine.is_running):
+            return
+        if not await self._is_off_after(machine, self._processes.kill):
+            raise _does_not_end(machine)
+        await self._worker.run(self._turn_off, machine, "machine-lost-power")
 
     def _spawn(
         self, machine: MachineFolder, is_wanted: Callable[[MachineFile], bool], has_workload: bool
@@ -161,25 +195,10 @@ class Power:
         with machine.lock():  # The guest holds it until its line is in the log.
             return is_claimed(machine)
 
-    def _want_off(self, machine: MachineFolder) -> None:
+    def _turn_off(self, machine: MachineFolder, effect: str) -> None:
         with machine.lock():
             self._effects.settle(machine.path)
-            described = machine.read()
-            wanted = read_power(machine)
-            if not wanted.start_id:
-                return
-            path, off = machine.path / _POWER_FILE, PowerFile("")
-            if not _has_started(machine, wanted):
-                state.POWER.save(machine.files, path, off)
-                return
-            with self._effects.making(
-                machine.path,
-                "machine-powered-off",
-                described.description.machine_id,
-                described.tag,
-                Evidence(path, state.POWER.encode(off)),
-            ):
-                state.POWER.save(machine.files, path, off)
+            _want_off(machine, effect, self._effects)
 
     async def _is_off_after(self, machine: MachineFolder, end: Callable[[int], None]) -> bool:
         """Send the guest's process a signal, once it is known, and wait for its lock to be free."""
@@ -196,6 +215,28 @@ class Power:
             if not (is_running or is_listed) or self._clock.monotonic() > deadline:
                 return not is_running
             await self._clock.sleep(_POLL_S)
+
+
+def _want_off(machine: MachineFolder, effect: str, effects: Effects) -> None:
+    described = machine.read()
+    wanted = read_power(machine)
+    if not wanted.start_id:
+        return
+    path, off = machine.path / _POWER_FILE, PowerFile("")
+    if not _has_started(machine, wanted):
+        state.POWER.save(machine.files, path, off)
+        return
+    machine_id, evidence = described.description.machine_id, Evidence(path, state.POWER.encode(off))
+    with effects.making(machine.path, effect, machine_id, described.tag, evidence):
+        state.POWER.save(machine.files, path, off)
+
+
+def _does_not_end(machine: MachineFolder) -> HypervisorError:
+    return HypervisorError(
+        "power-off-failed",
+        f"The guest of {machine.path.name} does not end.",
+        "End its process by hand (its id is in guest.json) and try again.",
+    )
 
 
 def _command(machine: MachineFolder, start_id: str, has_workload: bool) -> list[str]:

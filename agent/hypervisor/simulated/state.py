@@ -1,6 +1,8 @@
 """The small JSON files that a simulated host consists of, and how they are read and written."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -8,9 +10,10 @@ from typing import Generic, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from agent.hypervisor.interface import HypervisorError
+from agent.hypervisor.guest_address import GuestAddress
+from agent.hypervisor.interface import Consistency, HypervisorError
 from replikera.durable import write_durably
-from replikera.machine import MachineDescription
+from replikera.machine import Disk, MachineDescription
 from replikera.ports.files import Files
 
 T = TypeVar("T")
@@ -18,11 +21,13 @@ T = TypeVar("T")
 _MAX_FILE_BYTES = 1 << 20
 """A machine of 64 disks and adapters needs about 30 KiB."""
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True)
+"""How every state file is read: nothing unknown, nothing converted."""
+
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class NetworkEntry:
     """One virtual network of networks.json. `tag` is empty for the host's own."""
 
@@ -32,18 +37,35 @@ class NetworkEntry:
     tag: str = ""
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class NetworksFile:
     """networks.json: all networks of the host."""
 
     networks: tuple[NetworkEntry, ...]
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
+class DetachedDisk:
+    """A disk that was taken from its machine, and where its file is."""
+
+    disk: Disk
+    path: str
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class AdapterAddress:
+    """What the guest is to give an adapter."""
+
+    nic_id: str
+    address: GuestAddress
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class MachineFile:
     """machine.json. `disk_paths` follow the description's disks; relative ones start at the machine's folder.
 
-    `starts_with_host` is the owner's decision, `auto_start_blocks` are the tags that overrule it.
+    `starts_with_host` is the owner's decision, `auto_start_blocks` are the tags that overrule it. `detached_disks` come
+    back in their order.
     """
 
     tag: str
@@ -51,14 +73,21 @@ class MachineFile:
     description: MachineDescription
     disk_paths: tuple[str, ...]
     auto_start_blocks: tuple[str, ...] = ()
+    detached_disks: tuple[DetachedDisk, ...] = ()
+    guest_addresses: tuple[AdapterAddress, ...] = ()
 
     @property
     def is_auto_started(self) -> bool:
         """Tell whether the machine is started when its host starts."""
         return self.starts_with_host and not self.auto_start_blocks
 
+    def with_sizes(self, sizes: Mapping[str, int]) -> "MachineFile":
+        """Return the machine with disks of these sizes, by disk id."""
+        disks = tuple(replace(disk, size=sizes[disk.disk_id]) for disk in self.description.disks)
+        return replace(self, description=replace(self.description, disks=disks))
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Position:
     """A place in a machine's tracking logs: the end of log `number`, known by its random `log_id`."""
 
@@ -66,7 +95,7 @@ class Position:
     log_id: str
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class DiskIdentity:
     """What must stay the same between a mark and a view for changed ranges to mean anything."""
 
@@ -75,7 +104,7 @@ class DiskIdentity:
     size: int
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class ViewFile:
     """view.json: a view exists once this file is in its folder, beside one `<disk id>.vhdx` for every disk."""
 
@@ -85,9 +114,11 @@ class ViewFile:
     taken_at: datetime
     position: Position
     identities: tuple[DiskIdentity, ...]
+    consistency: Consistency = Consistency.CRASH
+    fallback: str = ""
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class MarkFile:
     """marks/<tag>.json. A mark's id is the id of the view that it was."""
 
@@ -97,14 +128,14 @@ class MarkFile:
     identities: tuple[DiskIdentity, ...]
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class PowerFile:
     """power.json: the start that is wanted; empty while the machine is to be off."""
 
     start_id: str
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class GuestFile:
     """guest.json: what the guest of one start says of itself."""
 
@@ -116,7 +147,7 @@ class GuestFile:
     records: int
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class EffectFile:
     """effect.json: a change that was begun. It happened if `evidence`, a path below the host's, holds `digest`.
 

@@ -11,7 +11,7 @@ next log gets a predecessor that does not exist, and no mark from before leads a
 Every call but `since` is made under the machine's lock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -85,8 +85,13 @@ class TrackingLogs:
 
     def since(self, mark: Position, view: Position, sizes: Sequence[int]) -> list[Extents]:
         """Return what was written between two positions, disk by disk. Raises `TrackingLostError`."""
+        return self._written(lambda: self._between(mark, view), sizes)
+
+    def _written(
+        self, read_logs: Callable[[], list[TrackingLog]], sizes: Sequence[int]
+    ) -> list[Extents]:
         try:
-            logs = self._between(mark, view)
+            logs = read_logs()
             ranges = np.concatenate(
                 [np.empty(0, tracking_format.RANGE), *(log.ranges for log in logs)]
             )
@@ -97,6 +102,21 @@ class TrackingLogs:
                 f"What was written since a mark is not known in {self._folder}: {error}.",
                 "Resynchronise the machine.",
             ) from error
+
+    def lose(self) -> None:
+        """Let no mark from before lead to a later view: what was written meanwhile is not known."""
+        if self.newest():
+            self._tail = self._create(self.newest() + 1, UUID(self._randomness.uuid()))
+
+    def coarsen(self, granule: int, sizes: Sequence[int]) -> None:
+        """Replace the open log by what a coarser map of it would have: whole granules."""
+        tail = self._open_tail()
+        self._tail = self._compact(tail, sizes, granule)
+
+    def written_after(self, view: Position, sizes: Sequence[int]) -> list[Extents]:
+        """Return what was written after a view up to now, disk by disk. Raises `TrackingLostError`."""
+        newest = self.newest()
+        return self._written(lambda: self._chained(view, newest, may_be_open=True), sizes)
 
     def prune(self, number: int) -> None:
         """Remove the logs up to `number`; the newest stays whatever it is."""
@@ -138,11 +158,12 @@ class TrackingLogs:
             file.write(data, tail.size)
             file.sync()
 
-    def _compact(self, tail: _Tail, sizes: Sequence[int]) -> _Tail:
-        """Replace the open log by the union of its ranges."""
+    def _compact(self, tail: _Tail, sizes: Sequence[int], granule: int = GRANULE) -> _Tail:
+        """Replace the open log by the union of its ranges, as whole granules."""
         try:
             log = self._read(tail.number)
-            merged = _coarsened(tracking_format.extents_of(log.ranges, sizes), sizes)
+            written = tracking_format.extents_of(log.ranges, sizes)
+            merged = _coarsened(written, sizes, granule)
         except MalformedLogError:
             return self._create(tail.number + 1, UUID(self._randomness.uuid()))
         data = tracking_format.encode_header(log.number, log.log_id, log.previous_id)
@@ -153,15 +174,23 @@ class TrackingLogs:
     def _between(self, mark: Position, view: Position) -> list[TrackingLog]:
         if mark.number > view.number:
             raise MalformedLogError(f"mark {mark.number} is behind view {view.number}")
+        logs = self._chained(mark, view.number)
+        if (str(logs[-1].log_id) if logs else mark.log_id) != view.log_id:
+            raise MalformedLogError(f"the view does not follow log {view.number}")
+        return logs
+
+    def _chained(
+        self, mark: Position, last: int, *, may_be_open: bool = False
+    ) -> list[TrackingLog]:
+        """Return the logs after a mark; the last one may be the open one where `may_be_open`."""
         previous, logs = mark.log_id, []
-        for number in range(mark.number + 1, view.number + 1):
+        for number in range(mark.number + 1, last + 1):
             log = self._read(number)
-            if not log.is_closed or str(log.previous_id) != previous:
+            is_whole = log.is_closed or (may_be_open and number == last)
+            if not is_whole or str(log.previous_id) != previous:
                 raise MalformedLogError(f"log {number} does not follow the one before it")
             previous = str(log.log_id)
             logs.append(log)
-        if previous != view.log_id:
-            raise MalformedLogError(f"the view does not follow log {view.number}")
         return logs
 
     def _read(self, number: int) -> TrackingLog:
@@ -185,8 +214,10 @@ class TrackingLogs:
         return self._folder / f"{number}{_SUFFIX}"
 
 
-def _coarsened(written: Sequence[Extents], sizes: Sequence[int]) -> dict[int, Extents]:
-    granule, merged = GRANULE, list(written)
+def _coarsened(
+    written: Sequence[Extents], sizes: Sequence[int], granule: int
+) -> dict[int, Extents]:
+    merged = [extents.align(granule, size) for extents, size in zip(written, sizes, strict=True)]
     while sum(len(extents) for extents in merged) > _MAX_MERGED_RANGES:
         granule *= 4
         merged = [extents.align(granule, size) for extents, size in zip(merged, sizes, strict=True)]

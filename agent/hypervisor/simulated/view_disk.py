@@ -1,5 +1,6 @@
 """One disk of a view, for reading."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.hypervisor.simulated.machine_folder import bad_disk
@@ -13,6 +14,8 @@ class SimulatedViewDisk:
     def __init__(self, path: Path, image: Image) -> None:
         self._path = path
         self._image = image
+        self.before_read: Callable[[], None] = lambda: None
+        """Called before every read; may raise what the read is to fail with."""
 
     @property
     def size(self) -> int:
@@ -25,6 +28,7 @@ class SimulatedViewDisk:
 
     def read(self, length: int, offset: int) -> bytes:
         """Return exactly `length` bytes. Raises `HypervisorError`."""
+        self.before_read()
         try:
             return self._image.read(length, offset)
         except (VhdxError, OSError) as error:

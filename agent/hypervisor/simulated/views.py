@@ -6,11 +6,18 @@ there with the new mark, and keeping it again does the rest. What a crash leaves
 a log that nobody needs) is removed by the next call that takes the lock.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from agent.hypervisor.interface import HypervisorError, Mark, TrackingLostError, View
+from agent.hypervisor.interface import (
+    Consistency,
+    HypervisorError,
+    Mark,
+    TrackingLostError,
+    View,
+)
 from agent.hypervisor.simulated import state
 from agent.hypervisor.simulated.effects import Effects, Evidence
 from agent.hypervisor.simulated.kept_views import KeptViews
@@ -20,6 +27,8 @@ from agent.hypervisor.simulated.machine_folder import (
     examine_disks,
     open_disk,
 )
+from agent.hypervisor.simulated.marks import Marks
+from agent.hypervisor.simulated.over_reporting import over_reported
 from agent.hypervisor.simulated.state import DiskIdentity, MachineFile, MarkFile, ViewFile
 from agent.hypervisor.simulated.view_disk import SimulatedViewDisk
 from replikera.blocks.extents import Extents
@@ -28,7 +37,6 @@ from replikera.machine import MachineDescription
 from replikera.ports.clock import Clock
 
 VIEW_FILE = "view.json"
-_MARK_SUFFIX = ".json"
 
 
 class Views:
@@ -42,19 +50,26 @@ class Views:
         self._clock = clock
         self._effects = effects
         self._kept = kept
+        self._marks = Marks(machine, effects)
 
-    def freeze(self, tag: str) -> View:
-        """Take a view: a second name for every disk file, and the next tracking log."""
+    def freeze(self, tag: str, unreadiness: Callable[[], str] | None = None) -> View:
+        """Take a view: a second name for every disk file, and the next tracking log.
+
+        `unreadiness`, where the view is to be application-consistent, says under the machine's lock why the guest is
+        not ready for it; "" where it is.
+        """
         state.check_file_name("tag of a view", tag)
         with self._machine.lock():
             machine = self._machine.read()
             self._effects.settle(self._machine.path)
+            _check_has_disks(machine)
             self._tidy()
+            fallback = None if unreadiness is None else unreadiness()
             view_id = self._machine.randomness.uuid()
             folder = self._folder(view_id)
             make_directory_durably(self._files, folder)
             try:
-                view = self._take(machine, folder, view_id, tag)
+                view = self._take(machine, folder, view_id, tag, fallback)
             except HypervisorError:
                 self._files.remove_tree(folder)
                 raise
@@ -68,7 +83,7 @@ class Views:
     def changed_ranges(self, view: View, mark: Mark) -> dict[str, Extents]:
         """Return by disk id what was written between mark and view. Raises `TrackingLostError`."""
         taken = self._existing(view.view_id)
-        recorded = self._load_mark(mark.tag)
+        recorded = self._marks.load(mark.tag)
         if recorded is None or recorded.mark_id != mark.mark_id:
             raise _lost(f"mark {mark.mark_id} is gone")
         if recorded.identities != taken.identities:
@@ -76,7 +91,8 @@ class Views:
         sizes = [identity.size for identity in taken.identities]
         ranges = self._machine.tracking.since(recorded.position, taken.position, sizes)
         names = [identity.disk_id for identity in taken.identities]
-        return dict(zip(names, ranges, strict=True))
+        reported = map(over_reported, ranges, sizes)
+        return dict(zip(names, reported, strict=True))
 
     def open_disk(self, view: View, disk_id: str) -> SimulatedViewDisk:
         """Open one disk of a view."""
@@ -90,6 +106,13 @@ class Views:
         path = self._folder(view.view_id) / f"{disk_id}.vhdx"
         return SimulatedViewDisk(path, open_disk(self._files, path))
 
+    def growth(self, view: View) -> int:
+        """Return the bytes of a view's disk files that the machine has left for copies of them."""
+        taken = self._existing(view.view_id)
+        folder = self._folder(view.view_id)
+        found = [self._files.status(folder / f"{name}.vhdx") for name in self._left_behind(taken)]
+        return sum(status.allocated for status in found if status is not None)
+
     def keep(self, view: View) -> Mark:
         """Make the view's position the mark of its tag, then end the view."""
         with self._machine.lock():
@@ -99,11 +122,10 @@ class Views:
                 self._tidy()
                 return self._mark_of_ended(view)
             mark = MarkFile(taken.view_id, taken.tag, taken.position, taken.identities)
-            if self._load_mark(taken.tag) != mark:
-                self._move_mark(mark)
+            self._marks.move(mark)
             self._end(taken)
             self._tidy()
-            return self._mark(mark)
+            return self._marks.shown(mark)
 
     def discard(self, view: View) -> None:
         """End a view; marks stay."""
@@ -114,23 +136,25 @@ class Views:
                 self._end(taken)
             self._tidy()
 
+    def marks(self) -> list[Mark]:
+        """Return all marks."""
+        return self._marks.all()
+
     def mark(self, tag: str) -> Mark | None:
         """Return the mark of a tag."""
-        recorded = self._load_mark(tag)
-        return None if recorded is None else self._mark(recorded)
+        recorded = self._marks.load(tag)
+        return None if recorded is None else self._marks.shown(recorded)
 
     def drop_mark(self, mark: Mark) -> None:
         """Remove a mark; a newer one of the same tag stays."""
         with self._machine.lock():
             self._effects.settle(self._machine.path)
-            recorded = self._load_mark(mark.tag)
-            if recorded is not None and recorded.mark_id == mark.mark_id:
-                path = self._mark_path(mark.tag)
-                with self._making("mark-dropped", mark.mark_id, mark.tag, Evidence(path, None)):
-                    remove_durably(self._files, path)
+            self._marks.drop(mark)
             self._tidy()
 
-    def _take(self, machine: MachineFile, folder: Path, view_id: str, tag: str) -> ViewFile:
+    def _take(
+        self, machine: MachineFile, folder: Path, view_id: str, tag: str, fallback: str | None
+    ) -> ViewFile:
         disks = machine.description.disks
         names = [state.check_file_name("id of a disk", disk.disk_id) for disk in disks]
         links = [folder / f"{name}.vhdx" for name in names]
@@ -139,7 +163,10 @@ class Views:
                 self._files.link(source, link)
             except OSError as error:
                 raise bad_disk(source, error) from error
-        identities = examine_disks(self._files, machine, links)
+        identities, contents = examine_disks(self._files, machine, links)
+        self._machine.session.look(
+            contents, self._machine.boot_id, is_in_use=self._machine.is_running()
+        )
         taken_at = self._clock.now()
         view = ViewFile(
             view_id=view_id,
@@ -148,6 +175,8 @@ class Views:
             taken_at=taken_at,
             position=self._machine.tracking.rotate(),
             identities=identities,
+            consistency=Consistency.APPLICATION if fallback == "" else Consistency.CRASH,
+            fallback=fallback or "",
         )
         evidence = Evidence(folder / VIEW_FILE, state.VIEW.encode(view))
         with self._making("view-taken", view_id, tag, evidence):
@@ -155,12 +184,15 @@ class Views:
             self._files.sync_directory(self._machine.views_path)
         return view
 
-    def _move_mark(self, mark: MarkFile) -> None:
-        make_directory_durably(self._files, self._machine.marks_path)
-        path = self._mark_path(mark.tag)
-        evidence = Evidence(path, state.MARK.encode(mark))
-        with self._making("mark-moved", mark.mark_id, mark.tag, evidence):
-            state.MARK.save(self._files, path, mark)
+    def _left_behind(self, view: ViewFile) -> list[str]:
+        """Return the disks that were written since the view, and so live on in copies of its files."""
+        sizes = [identity.size for identity in view.identities]
+        names = [identity.disk_id for identity in view.identities]
+        try:
+            written = self._machine.tracking.written_after(view.position, sizes)
+        except TrackingLostError:
+            return names
+        return [name for name, ranges in zip(names, written, strict=True) if len(ranges)]
 
     def _end(self, view: ViewFile) -> None:
         folder = self._folder(view.view_id)
@@ -177,7 +209,7 @@ class Views:
 
     def _tidy(self) -> None:
         """Remove views that are none any more, and the logs that no mark and no view can ask for."""
-        positions = [mark.position for mark in map(self._load_mark, self._tags()) if mark]
+        positions = self._marks.positions()
         for name in self._view_ids():
             view = self._load(name)
             if view is None:
@@ -188,10 +220,10 @@ class Views:
         self._machine.tracking.prune(min((each.number for each in positions), default=newest))
 
     def _mark_of_ended(self, view: View) -> Mark:
-        recorded = self._load_mark(view.tag)
+        recorded = self._marks.load(view.tag)
         if recorded is None or recorded.mark_id != view.view_id:
             raise _unknown_view(view.view_id)
-        return self._mark(recorded)
+        return self._marks.shown(recorded)
 
     def _existing(self, view_id: str) -> ViewFile:
         view = self._load(view_id)
@@ -202,28 +234,12 @@ class Views:
     def _load(self, view_id: str) -> ViewFile | None:
         return state.VIEW.load(self._files, self._folder(view_id) / VIEW_FILE)
 
-    def _load_mark(self, tag: str) -> MarkFile | None:
-        return state.MARK.load(self._files, self._mark_path(tag))
-
-    def _mark(self, mark: MarkFile) -> Mark:
-        machine_id = self._machine.read().description.machine_id
-        return Mark(mark_id=mark.mark_id, machine_id=machine_id, tag=mark.tag)
-
     def _view_ids(self) -> list[str]:
         names = self._files.list_directory(self._machine.views_path)
         return [name for name in names if state.is_file_name(name)]
 
-    def _tags(self) -> list[str]:
-        names = self._files.list_directory(self._machine.marks_path)
-        return [name.removesuffix(_MARK_SUFFIX) for name in names if name.endswith(_MARK_SUFFIX)]
-
     def _folder(self, view_id: str) -> Path:
         return self._machine.views_path / state.check_file_name("id of a view", view_id)
-
-    def _mark_path(self, tag: str) -> Path:
-        return self._machine.marks_path / (
-            state.check_file_name("tag of a mark", tag) + _MARK_SUFFIX
-        )
 
 
 def _view_of(view: ViewFile) -> View:
@@ -233,7 +249,18 @@ def _view_of(view: ViewFile) -> View:
         tag=view.tag,
         description=view.description,
         taken_at=view.taken_at,
+        consistency=view.consistency,
+        fallback=view.fallback,
     )
+
+
+def _check_has_disks(machine: MachineFile) -> None:
+    if not machine.description.disks:
+        raise HypervisorError(
+            "no-disks",
+            f"Machine {machine.description.name} has no disks.",
+            "Attach its disks, then try again.",
+        )
 
 
 def _with_sizes(

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from agent.hypervisor.simulated.chain import Chain, Superblock, digest_of, new_chain, next_step
+from agent.hypervisor.simulated.chain import Chain, new_chain, next_step, region_on
 from agent.hypervisor.simulated.layout import BLOCK, Region, region_of
 from agent.hypervisor.simulated.live_disks import LiveDisks, Write
+from agent.hypervisor.simulated.records import Superblock, digest_of
 from replikera.vhdx import Image
 
 STEPS_A_BURST = 8
@@ -26,7 +27,7 @@ class Workload:
     def __init__(self, disks: LiveDisks, chain: Chain) -> None:
         self._disks = disks
         self._chain = chain
-        self._regions = {place: region_of(disks.images[place].size) for place in chain.places}
+        self._regions = {place: region_on(disks.images[place]) for place in chain.places}
 
     @classmethod
     def begin(cls, disks: LiveDisks, workload_id: UUID) -> "Workload":
@@ -37,9 +38,17 @@ class Workload:
 
     def burst(self) -> None:
         """Do the next steps. After an error the object is of no more use."""
+        self._write(STEPS_A_BURST)
+
+    def close_log(self) -> None:
+        """End the log with a record that closes it, durably; one that is closed already stays as it is."""
+        if not self._chain.is_closed:
+            self._write(1, is_closing=True)
+
+    def _write(self, steps: int, *, is_closing: bool = False) -> None:
         chain, writes = self._chain, []
-        for _ in range(STEPS_A_BURST):
-            record, data = next_step(chain)
+        for _ in range(steps):
+            record, data = next_step(chain, is_closing=is_closing)
             block = record.encode()
             place, index = chain.place(record.sequence)
             region = self._regions[place]
@@ -47,7 +56,7 @@ class Workload:
             writes.append(Write(place, region.record(index, chain.ring_size), block))
             chain = replace(chain, newest=record.sequence, digest=digest_of(block))
         self._disks.write(writes)
-        self._chain = chain
+        self._chain = replace(chain, is_closed=is_closing)
 
 
 def _prepare(disks: LiveDisks, chain: Chain) -> None:

@@ -5,7 +5,8 @@ here as far as one structure can be checked by itself; the replica checks it aga
 """
 
 from replikera.blocks.segment.canonical import SegmentFormatError
-from replikera.blocks.segment.chain import ChainDigest
+from replikera.blocks.segment.chain import ChainDigest, ChunkDigest
+from replikera.blocks.segment.codecs import compress, decompress
 from replikera.blocks.segment.geometry import MAX_DISK_BYTES, MAX_DISKS, DiskGeometry
 from replikera.blocks.segment.header import (
     HEADER_BYTES,
@@ -15,6 +16,7 @@ from replikera.blocks.segment.header import (
     SegmentKind,
     decode_header,
 )
+from replikera.blocks.segment.payload import verify_payload
 from replikera.blocks.segment.records import (
     MAX_BATCH_RECORDS,
     MAX_RECORD_BYTES,
@@ -26,7 +28,6 @@ from replikera.blocks.segment.records import (
     data_record,
     parse_records,
     record_checksum,
-    verify_payload,
     zero_record,
 )
 from replikera.blocks.segment.trailer import (
@@ -48,6 +49,7 @@ __all__ = [
     "RECORD",
     "RECORD_BYTES",
     "ChainDigest",
+    "ChunkDigest",
     "Codec",
     "DiskGeometry",
     "PointKind",
@@ -57,9 +59,11 @@ __all__ = [
     "SegmentHeader",
     "SegmentKind",
     "SegmentTrailer",
+    "compress",
     "data_record",
     "decode_header",
     "decode_trailer",
+    "decompress",
     "parse_records",
     "record_checksum",
     "verify_payload",

@@ -50,6 +50,8 @@ class Codec(IntEnum):
     """How the payload is stored."""
 
     NONE = 0
+    LZ4 = 1
+    ZSTD = 2
 
 
 def record_checksum(disk: int, offset: int, length: int, payload: bytes | memoryview) -> bytes:
@@ -59,11 +61,18 @@ def record_checksum(disk: int, offset: int, length: int, payload: bytes | memory
     return state.digest()
 
 
-def data_record(disk: int, offset: int, payload: bytes | memoryview) -> bytes:
-    """Return the record of bytes that follow it."""
-    length = len(payload)
-    checksum = record_checksum(disk, offset, length, payload)
-    return _RECORD.pack(disk, RecordKind.DATA, Codec.NONE, length, offset, length, checksum)
+def data_record(
+    disk: int,
+    offset: int,
+    plain: bytes | memoryview,
+    codec: Codec = Codec.NONE,
+    stored_length: int | None = None,
+) -> bytes:
+    """Return the record of these bytes; `stored_length` are those that follow it where they are compressed."""
+    length = len(plain)
+    checksum = record_checksum(disk, offset, length, plain)
+    stored = length if stored_length is None else stored_length
+    return _RECORD.pack(disk, RecordKind.DATA, codec, stored, offset, length, checksum)
 
 
 def zero_record(disk: int, offset: int, length: int) -> bytes:
@@ -85,7 +94,7 @@ def parse_records(data: bytes | memoryview) -> Records:
     records: Records = np.frombuffer(data, dtype=RECORD)
     _require(records["disk"] < MAX_DISKS, "names a disk that cannot exist")
     _require(records["kind"] <= RecordKind.ZERO, "is of an unknown kind")
-    _require(records["codec"] == Codec.NONE, "uses an unknown codec")
+    _require(records["codec"] <= Codec.ZSTD, "uses an unknown codec")
     _require(records["reserved"] == 0, "has reserved bytes that are not zero")
     _check_ranges(records)
     return records
@@ -98,21 +107,12 @@ def _check_ranges(records: Records) -> None:
     _require((offset | length) % ALIGNMENT == 0, f"is not aligned to {ALIGNMENT} bytes")
     is_data = records["kind"] == RecordKind.DATA
     _require(~is_data | (length <= MAX_RECORD_BYTES), f"carries more than {MAX_RECORD_BYTES} bytes")
-    _require(stored == np.where(is_data, length, 0), "stores another length than it covers")
+    is_packed = records["codec"] != Codec.NONE
+    _require(is_data | ~is_packed, "has a codec and no payload")
+    is_right = np.where(is_packed, (stored > 0) & (stored < length), stored == length * is_data)
+    _require(is_right, "stores another length than it covers")
 
 
 def _require(is_right: NDArray[np.bool_], problem: str) -> None:
     if not is_right.all():
         raise SegmentFormatError(f"record {int(np.argmin(is_right))} of the batch {problem}")
-
-
-def verify_payload(record: np.void, payload: bytes | memoryview) -> None:
-    """Raise `SegmentFormatError` unless the record's checksum is that of the payload and its place."""
-    disk, kind, _, stored_length, offset, length, checksum, _ = record.tolist()
-    if len(payload) != stored_length:
-        raise SegmentFormatError(
-            f"disk {disk} offset {offset}: {len(payload)} bytes of payload, not {stored_length}"
-        )
-    if record_checksum(disk, offset, length, payload) != bytes(checksum):
-        name = RecordKind(kind).name.lower()
-        raise SegmentFormatError(f"disk {disk} offset {offset}: wrong checksum of a {name} record")

@@ -1,11 +1,14 @@
 """`replikera vm`: the virtual machines that the hosts report."""
 
+from typing import Annotated
+
 import typer
 from rich.console import Group, RenderableType
 
 from replikera.cli.arguments import VmArgument
 from replikera.cli.leaf import Listing, Viewing, noun
 from replikera.cli.listing import present_list
+from replikera.cli.mapping_view import render_placement
 from replikera.cli.output import output_of, properties, table
 from replikera.cli.records import Record, field, records
 from replikera.cli.watching import view
@@ -46,20 +49,53 @@ def show(context: typer.Context, vm: VmArgument) -> None:
     view(context, lambda client: client.get("machines", vm), present)
 
 
+@app.command("placement", cls=Viewing)
+def placement(
+    context: typer.Context,
+    vm: VmArgument,
+    target_host: Annotated[
+        str,
+        typer.Option("--target-host", metavar="HOST", help="The host that would keep the replica."),
+    ],
+) -> None:
+    """Show where the replica would be kept and where the adapters would go, and why."""
+    output = output_of(context)
+
+    def present(found: Record) -> None:
+        output.answer(found, lambda: render_placement(found))
+        output.next(f"replikera protection enable {vm} --target-host {target_host} --policy POLICY")
+
+    view(
+        context,
+        lambda client: client.get("machines", vm, "placement", query={"target_host": target_host}),
+        present,
+    )
+
+
 def _render(machine: Record) -> RenderableType:
     pairs = list(zip(_COLUMNS, _row(machine), strict=True))
     parts: list[RenderableType] = [properties([*pairs, ("id", machine.get("id"))])]
     disks = [
-        (disk.get("disk_id"), size(disk.get("size")), disk.get("name"))
+        (
+            disk.get("disk_id"),
+            size(disk.get("size")),
+            disk.get("storage_class") or "-",
+            disk.get("name"),
+        )
         for disk in records(machine, "disks")
     ]
     nics = [
-        (nic.get("nic_id"), nic.get("name"), nic.get("network") or "disconnected")
+        (
+            nic.get("nic_id"),
+            nic.get("name"),
+            nic.get("network") or "disconnected",
+            nic.get("subnet") or "-",
+        )
         for nic in records(machine, "nics")
     ]
     for columns, rows in (
-        (("disk", "size", "name"), disks),
-        (("adapter", "name", "network"), nics),
+        (("disk", "size", "storage class", "name"), disks),
+        (("adapter", "name", "network", "subnet"), nics),
     ):
         if rows:
             parts.append(Group("", table(columns, rows)))

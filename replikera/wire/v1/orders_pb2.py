@@ -27,39 +27,63 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from replikera.wire.v1 import types_pb2 as replikera_dot_wire_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ereplikera/wire/v1/orders.proto\x12\x11replikera.wire.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreplikera/wire/v1/types.proto\"\x92\x03\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12-\n\tissued_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x63ontrol_version\x18\x04 \x01(\x04\x12\x16\n\x0e\x63ontrol_digest\x18\x05 \x01(\x0c\x12:\n\x0e\x61\x63\x63\x65pt_replica\x18\n \x01(\x0b\x32 .replikera.wire.v1.AcceptReplicaH\x00\x12@\n\x11start_replication\x18\x0b \x01(\x0b\x32#.replikera.wire.v1.StartReplicationH\x00\x12<\n\x0fstart_rehearsal\x18\x0c \x01(\x0b\x32!.replikera.wire.v1.StartRehearsalH\x00\x12\x41\n\x12\x63lean_up_rehearsal\x18\r \x01(\x0b\x32#.replikera.wire.v1.CleanUpRehearsalH\x00\x42\x08\n\x06\x61\x63tion\"\xce\x01\n\rAcceptReplica\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x16\n\x0esource_host_id\x18\x03 \x01(\t\x12\x12\n\nmachine_id\x18\x04 \x01(\t\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12,\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05grant\x18\x07 \x01(\x0c\"\xd8\x01\n\x10StartReplication\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x12\n\nmachine_id\x18\x03 \x01(\t\x12\x16\n\x0etarget_host_id\x18\x04 \x01(\t\x12\x16\n\x0etarget_address\x18\x05 \x01(\t\x12\x31\n\x0e\x63opy_frequency\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05grant\x18\x07 \x01(\x0c\"\xdb\x01\n\x0eStartRehearsal\x12\x14\n\x0crehearsal_id\x18\x01 \x01(\t\x12\x15\n\rprotection_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12.\n\x04nics\x18\x06 \x03(\x0b\x32 .replikera.wire.v1.NicConnection\x12\x30\n\rguest_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"0\n\rNicConnection\x12\x0e\n\x06nic_id\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\"?\n\x10\x43leanUpRehearsal\x12\x14\n\x0crehearsal_id\x18\x01 \x01(\t\x12\x15\n\rprotection_id\x18\x02 \x01(\t\"X\n\rOrderProgress\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x12\n\ndone_bytes\x18\x03 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\"\xbe\x02\n\x0cOrderOutcome\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\'\n\x04\x64one\x18\x02 \x01(\x0b\x32\x17.replikera.wire.v1.DoneH\x00\x12-\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.replikera.wire.v1.FailureH\x00\x12@\n\x11rehearsal_started\x18\x04 \x01(\x0b\x32#.replikera.wire.v1.RehearsalStartedH\x00\x12\x45\n\x14rehearsal_cleaned_up\x18\x05 \x01(\x0b\x32%.replikera.wire.v1.RehearsalCleanedUpH\x00\x12\x31\n\twithdrawn\x18\x06 \x01(\x0b\x32\x1c.replikera.wire.v1.WithdrawnH\x00\x42\x08\n\x06result\"\x0b\n\tWithdrawn\"\x06\n\x04\x44one\"\xe5\x01\n\x10RehearsalStarted\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12/\n\x05\x64isks\x18\x02 \x03(\x0b\x32 .replikera.wire.v1.RecoveredDisk\x12-\n\x05steps\x18\x03 \x03(\x0b\x32\x1e.replikera.wire.v1.Measurement\x12-\n\x05guest\x18\x04 \x01(\x0b\x32\x1e.replikera.wire.v1.GuestReport\x12.\n\x04nics\x18\x05 \x03(\x0b\x32 .replikera.wire.v1.NicConnection\"<\n\rRecoveredDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\"C\n\x0bGuestReport\x12\x12\n\nis_healthy\x18\x01 \x01(\x08\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x0f\n\x07records\x18\x03 \x01(\x04\"%\n\x12RehearsalCleanedUp\x12\x0f\n\x07removed\x18\x01 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ereplikera/wire/v1/orders.proto\x12\x11replikera.wire.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreplikera/wire/v1/types.proto\"\xce\x05\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12-\n\tissued_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x63ontrol_version\x18\x04 \x01(\x04\x12\x16\n\x0e\x63ontrol_digest\x18\x05 \x01(\x0c\x12:\n\x0e\x61\x63\x63\x65pt_replica\x18\n \x01(\x0b\x32 .replikera.wire.v1.AcceptReplicaH\x00\x12@\n\x11start_replication\x18\x0b \x01(\x0b\x32#.replikera.wire.v1.StartReplicationH\x00\x12<\n\x0fstart_rehearsal\x18\x0c \x01(\x0b\x32!.replikera.wire.v1.StartRehearsalH\x00\x12\x41\n\x12\x63lean_up_rehearsal\x18\r \x01(\x0b\x32#.replikera.wire.v1.CleanUpRehearsalH\x00\x12\x42\n\x12resync_replication\x18\x0e \x01(\x0b\x32$.replikera.wire.v1.ResyncReplicationH\x00\x12\x42\n\x12verify_replication\x18\x0f \x01(\x0b\x32$.replikera.wire.v1.VerifyReplicationH\x00\x12>\n\x10stop_replication\x18\x10 \x01(\x0b\x32\".replikera.wire.v1.StopReplicationH\x00\x12:\n\x0eremove_replica\x18\x11 \x01(\x0b\x32 .replikera.wire.v1.RemoveReplicaH\x00\x12\x36\n\x0c\x64igest_point\x18\x12 \x01(\x0b\x32\x1e.replikera.wire.v1.DigestPointH\x00\x42\x08\n\x06\x61\x63tion\"\x8e\x02\n\rAcceptReplica\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x16\n\x0esource_host_id\x18\x03 \x01(\t\x12\x12\n\nmachine_id\x18\x04 \x01(\t\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12,\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05grant\x18\x07 \x01(\x0c\x12\x16\n\x0estorage_folder\x18\x08 \x01(\t\x12&\n\x05seeds\x18\t \x03(\x0b\x32\x17.replikera.wire.v1.Seed\",\n\x04Seed\x12\x11\n\tdisk_name\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\"\xb4\x03\n\x10StartReplication\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x12\n\nmachine_id\x18\x03 \x01(\t\x12\x16\n\x0etarget_host_id\x18\x04 \x01(\t\x12\x16\n\x0etarget_address\x18\x05 \x01(\t\x12\x31\n\x0e\x63opy_frequency\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05grant\x18\x07 \x01(\x0c\x12\x33\n\x0b\x63ompression\x18\x08 \x01(\x0e\x32\x1e.replikera.wire.v1.Compression\x12\x33\n\x08throttle\x18\t \x03(\x0b\x32!.replikera.wire.v1.ThrottleWindow\x12\x42\n\x1f\x61pplication_consistent_interval\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x65xcluded_disk_ids\x18\x0b \x03(\t\x12\x11\n\tis_paused\x18\x0c \x01(\x08\"f\n\x0eThrottleWindow\x12\x10\n\x08weekdays\x18\x01 \x01(\r\x12\x14\n\x0cstart_minute\x18\x02 \x01(\r\x12\x12\n\nend_minute\x18\x03 \x01(\r\x12\x18\n\x10\x62ytes_per_second\x18\x04 \x01(\x04\"*\n\x11ResyncReplication\x12\x15\n\rprotection_id\x18\x01 \x01(\t\"C\n\x11VerifyReplication\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\x17\n\x0fverification_id\x18\x02 \x01(\t\"(\n\x0fStopReplication\x12\x15\n\rprotection_id\x18\x01 \x01(\t\":\n\rRemoveReplica\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\x12\n\nkeep_disks\x18\x02 \x01(\x08\"J\n\x0b\x44igestPoint\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\xdb\x01\n\x0eStartRehearsal\x12\x14\n\x0crehearsal_id\x18\x01 \x01(\t\x12\x15\n\rprotection_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12.\n\x04nics\x18\x06 \x03(\x0b\x32 .replikera.wire.v1.NicConnection\x12\x30\n\rguest_timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"0\n\rNicConnection\x12\x0e\n\x06nic_id\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\"?\n\x10\x43leanUpRehearsal\x12\x14\n\x0crehearsal_id\x18\x01 \x01(\t\x12\x15\n\rprotection_id\x18\x02 \x01(\t\"X\n\rOrderProgress\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x12\n\ndone_bytes\x18\x03 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\"\xf6\x03\n\x0cOrderOutcome\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\'\n\x04\x64one\x18\x02 \x01(\x0b\x32\x17.replikera.wire.v1.DoneH\x00\x12-\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.replikera.wire.v1.FailureH\x00\x12@\n\x11rehearsal_started\x18\x04 \x01(\x0b\x32#.replikera.wire.v1.RehearsalStartedH\x00\x12\x45\n\x14rehearsal_cleaned_up\x18\x05 \x01(\x0b\x32%.replikera.wire.v1.RehearsalCleanedUpH\x00\x12\x31\n\twithdrawn\x18\x06 \x01(\x0b\x32\x1c.replikera.wire.v1.WithdrawnH\x00\x12>\n\x10replica_accepted\x18\x07 \x01(\x0b\x32\".replikera.wire.v1.ReplicaAcceptedH\x00\x12<\n\x0freplica_removed\x18\x08 \x01(\x0b\x32!.replikera.wire.v1.ReplicaRemovedH\x00\x12\x38\n\rpoint_digests\x18\t \x01(\x0b\x32\x1f.replikera.wire.v1.PointDigestsH\x00\x42\x08\n\x06result\"\x1f\n\x0fReplicaAccepted\x12\x0c\n\x04path\x18\x01 \x01(\t\"$\n\x0eReplicaRemoved\x12\x12\n\nkept_paths\x18\x01 \x03(\t\"<\n\x0cPointDigests\x12,\n\x05\x64isks\x18\x01 \x03(\x0b\x32\x1d.replikera.wire.v1.DiskDigest\"I\n\nDiskDigest\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\"\x0b\n\tWithdrawn\"\x06\n\x04\x44one\"\xe5\x01\n\x10RehearsalStarted\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12/\n\x05\x64isks\x18\x02 \x03(\x0b\x32 .replikera.wire.v1.RecoveredDisk\x12-\n\x05steps\x18\x03 \x03(\x0b\x32\x1e.replikera.wire.v1.Measurement\x12-\n\x05guest\x18\x04 \x01(\x0b\x32\x1e.replikera.wire.v1.GuestReport\x12.\n\x04nics\x18\x05 \x03(\x0b\x32 .replikera.wire.v1.NicConnection\"<\n\rRecoveredDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\"C\n\x0bGuestReport\x12\x12\n\nis_healthy\x18\x01 \x01(\x08\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x0f\n\x07records\x18\x03 \x01(\x04\"%\n\x12RehearsalCleanedUp\x12\x0f\n\x07removed\x18\x01 \x03(\t*\x84\x01\n\x0b\x43ompression\x12\x1b\n\x17\x43OMPRESSION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43OMPRESSION_OFF\x10\x01\x12\x18\n\x14\x43OMPRESSION_ADAPTIVE\x10\x02\x12\x13\n\x0f\x43OMPRESSION_LZ4\x10\x03\x12\x14\n\x10\x43OMPRESSION_ZSTD\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'replikera.wire.v1.orders_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_COMPRESSION']._serialized_start=3587
+  _globals['_COMPRESSION']._serialized_end=3719
   _globals['_ORDER']._serialized_start=150
-  _globals['_ORDER']._serialized_end=552
-  _globals['_ACCEPTREPLICA']._serialized_start=555
-  _globals['_ACCEPTREPLICA']._serialized_end=761
-  _globals['_STARTREPLICATION']._serialized_start=764
-  _globals['_STARTREPLICATION']._serialized_end=980
-  _globals['_STARTREHEARSAL']._serialized_start=983
-  _globals['_STARTREHEARSAL']._serialized_end=1202
-  _globals['_NICCONNECTION']._serialized_start=1204
-  _globals['_NICCONNECTION']._serialized_end=1252
-  _globals['_CLEANUPREHEARSAL']._serialized_start=1254
-  _globals['_CLEANUPREHEARSAL']._serialized_end=1317
-  _globals['_ORDERPROGRESS']._serialized_start=1319
-  _globals['_ORDERPROGRESS']._serialized_end=1407
-  _globals['_ORDEROUTCOME']._serialized_start=1410
-  _globals['_ORDEROUTCOME']._serialized_end=1728
-  _globals['_WITHDRAWN']._serialized_start=1730
-  _globals['_WITHDRAWN']._serialized_end=1741
-  _globals['_DONE']._serialized_start=1743
-  _globals['_DONE']._serialized_end=1749
-  _globals['_REHEARSALSTARTED']._serialized_start=1752
-  _globals['_REHEARSALSTARTED']._serialized_end=1981
-  _globals['_RECOVEREDDISK']._serialized_start=1983
-  _globals['_RECOVEREDDISK']._serialized_end=2043
-  _globals['_GUESTREPORT']._serialized_start=2045
-  _globals['_GUESTREPORT']._serialized_end=2112
-  _globals['_REHEARSALCLEANEDUP']._serialized_start=2114
-  _globals['_REHEARSALCLEANEDUP']._serialized_end=2151
+  _globals['_ORDER']._serialized_end=868
+  _globals['_ACCEPTREPLICA']._serialized_start=871
+  _globals['_ACCEPTREPLICA']._serialized_end=1141
+  _globals['_SEED']._serialized_start=1143
+  _globals['_SEED']._serialized_end=1187
+  _globals['_STARTREPLICATION']._serialized_start=1190
+  _globals['_STARTREPLICATION']._serialized_end=1626
+  _globals['_THROTTLEWINDOW']._serialized_start=1628
+  _globals['_THROTTLEWINDOW']._serialized_end=1730
+  _globals['_RESYNCREPLICATION']._serialized_start=1732
+  _globals['_RESYNCREPLICATION']._serialized_end=1774
+  _globals['_VERIFYREPLICATION']._serialized_start=1776
+  _globals['_VERIFYREPLICATION']._serialized_end=1843
+  _globals['_STOPREPLICATION']._serialized_start=1845
+  _globals['_STOPREPLICATION']._serialized_end=1885
+  _globals['_REMOVEREPLICA']._serialized_start=1887
+  _globals['_REMOVEREPLICA']._serialized_end=1945
+  _globals['_DIGESTPOINT']._serialized_start=1947
+  _globals['_DIGESTPOINT']._serialized_end=2021
+  _globals['_STARTREHEARSAL']._serialized_start=2024
+  _globals['_STARTREHEARSAL']._serialized_end=2243
+  _globals['_NICCONNECTION']._serialized_start=2245
+  _globals['_NICCONNECTION']._serialized_end=2293
+  _globals['_CLEANUPREHEARSAL']._serialized_start=2295
+  _globals['_CLEANUPREHEARSAL']._serialized_end=2358
+  _globals['_ORDERPROGRESS']._serialized_start=2360
+  _globals['_ORDERPROGRESS']._serialized_end=2448
+  _globals['_ORDEROUTCOME']._serialized_start=2451
+  _globals['_ORDEROUTCOME']._serialized_end=2953
+  _globals['_REPLICAACCEPTED']._serialized_start=2955
+  _globals['_REPLICAACCEPTED']._serialized_end=2986
+  _globals['_REPLICAREMOVED']._serialized_start=2988
+  _globals['_REPLICAREMOVED']._serialized_end=3024
+  _globals['_POINTDIGESTS']._serialized_start=3026
+  _globals['_POINTDIGESTS']._serialized_end=3086
+  _globals['_DISKDIGEST']._serialized_start=3088
+  _globals['_DISKDIGEST']._serialized_end=3161
+  _globals['_WITHDRAWN']._serialized_start=3163
+  _globals['_WITHDRAWN']._serialized_end=3174
+  _globals['_DONE']._serialized_start=3176
+  _globals['_DONE']._serialized_end=3182
+  _globals['_REHEARSALSTARTED']._serialized_start=3185
+  _globals['_REHEARSALSTARTED']._serialized_end=3414
+  _globals['_RECOVEREDDISK']._serialized_start=3416
+  _globals['_RECOVEREDDISK']._serialized_end=3476
+  _globals['_GUESTREPORT']._serialized_start=3478
+  _globals['_GUESTREPORT']._serialized_end=3545
+  _globals['_REHEARSALCLEANEDUP']._serialized_start=3547
+  _globals['_REHEARSALCLEANEDUP']._serialized_end=3584
 # @@protoc_insertion_point(module_scope)

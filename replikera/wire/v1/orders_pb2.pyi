@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from replikera.wire.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -20,6 +21,29 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Compression:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CompressionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compression.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPRESSION_UNSPECIFIED: _Compression.ValueType  # 0
+    COMPRESSION_OFF: _Compression.ValueType  # 1
+    COMPRESSION_ADAPTIVE: _Compression.ValueType  # 2
+    """Only while the network is the limit, and only what gains by it."""
+    COMPRESSION_LZ4: _Compression.ValueType  # 3
+    COMPRESSION_ZSTD: _Compression.ValueType  # 4
+
+class Compression(_Compression, metaclass=_CompressionEnumTypeWrapper): ...
+
+COMPRESSION_UNSPECIFIED: Compression.ValueType  # 0
+COMPRESSION_OFF: Compression.ValueType  # 1
+COMPRESSION_ADAPTIVE: Compression.ValueType  # 2
+"""Only while the network is the limit, and only what gains by it."""
+COMPRESSION_LZ4: Compression.ValueType  # 3
+COMPRESSION_ZSTD: Compression.ValueType  # 4
+Global___Compression: _TypeAlias = Compression  # noqa: Y015
 
 @_typing.final
 class Order(_message.Message):
@@ -34,6 +58,11 @@ class Order(_message.Message):
     START_REPLICATION_FIELD_NUMBER: _builtins.int
     START_REHEARSAL_FIELD_NUMBER: _builtins.int
     CLEAN_UP_REHEARSAL_FIELD_NUMBER: _builtins.int
+    RESYNC_REPLICATION_FIELD_NUMBER: _builtins.int
+    VERIFY_REPLICATION_FIELD_NUMBER: _builtins.int
+    STOP_REPLICATION_FIELD_NUMBER: _builtins.int
+    REMOVE_REPLICA_FIELD_NUMBER: _builtins.int
+    DIGEST_POINT_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     job_id: _builtins.str
     control_version: _builtins.int
@@ -49,6 +78,16 @@ class Order(_message.Message):
     def start_rehearsal(self) -> Global___StartRehearsal: ...
     @_builtins.property
     def clean_up_rehearsal(self) -> Global___CleanUpRehearsal: ...
+    @_builtins.property
+    def resync_replication(self) -> Global___ResyncReplication: ...
+    @_builtins.property
+    def verify_replication(self) -> Global___VerifyReplication: ...
+    @_builtins.property
+    def stop_replication(self) -> Global___StopReplication: ...
+    @_builtins.property
+    def remove_replica(self) -> Global___RemoveReplica: ...
+    @_builtins.property
+    def digest_point(self) -> Global___DigestPoint: ...
     def __init__(
         self,
         *,
@@ -61,12 +100,17 @@ class Order(_message.Message):
         start_replication: Global___StartReplication | None = ...,
         start_rehearsal: Global___StartRehearsal | None = ...,
         clean_up_rehearsal: Global___CleanUpRehearsal | None = ...,
+        resync_replication: Global___ResyncReplication | None = ...,
+        verify_replication: Global___VerifyReplication | None = ...,
+        stop_replication: Global___StopReplication | None = ...,
+        remove_replica: Global___RemoveReplica | None = ...,
+        digest_point: Global___DigestPoint | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "issued_at", b"issued_at", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "digest_point", b"digest_point", "issued_at", b"issued_at", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "control_digest", b"control_digest", "control_version", b"control_version", "issued_at", b"issued_at", "job_id", b"job_id", "order_id", b"order_id", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "control_digest", b"control_digest", "control_version", b"control_version", "digest_point", b"digest_point", "issued_at", b"issued_at", "job_id", b"job_id", "order_id", b"order_id", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["accept_replica", "start_replication", "start_rehearsal", "clean_up_rehearsal"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["accept_replica", "start_replication", "start_rehearsal", "clean_up_rehearsal", "resync_replication", "verify_replication", "stop_replication", "remove_replica", "digest_point"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
@@ -74,7 +118,9 @@ Global___Order: _TypeAlias = Order  # noqa: Y015
 
 @_typing.final
 class AcceptReplica(_message.Message):
-    """To the target: keep a replica of this machine, written by that source host alone."""
+    """To the target: keep a replica of this machine, written by that source host alone. For a replica that it keeps
+    already in the same epoch: keep it under these terms from now on.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -85,17 +131,25 @@ class AcceptReplica(_message.Message):
     MACHINE_NAME_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     GRANT_FIELD_NUMBER: _builtins.int
+    STORAGE_FOLDER_FIELD_NUMBER: _builtins.int
+    SEEDS_FIELD_NUMBER: _builtins.int
     protection_id: _builtins.str
     source_host_id: _builtins.str
     machine_id: _builtins.str
     machine_name: _builtins.str
     grant: _builtins.bytes
     """A serialised Signed: the grant that the source will present."""
+    storage_folder: _builtins.str
+    """One of the folders that the host offers for replicas; empty for its default. Fixed once the replica exists."""
     @_builtins.property
     def epoch(self) -> _types_pb2.Epoch: ...
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
         """How long points are kept. The newest is always kept."""
+
+    @_builtins.property
+    def seeds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Seed]:
+        """Disks that are filled from a file of the host's seed folder before anything is sent."""
 
     def __init__(
         self,
@@ -107,18 +161,46 @@ class AcceptReplica(_message.Message):
         machine_name: _builtins.str = ...,
         retention: _duration_pb2.Duration | None = ...,
         grant: _builtins.bytes = ...,
+        storage_folder: _builtins.str = ...,
+        seeds: _abc.Iterable[Global___Seed] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "grant", b"grant", "machine_id", b"machine_id", "machine_name", b"machine_name", "protection_id", b"protection_id", "retention", b"retention", "source_host_id", b"source_host_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "grant", b"grant", "machine_id", b"machine_id", "machine_name", b"machine_name", "protection_id", b"protection_id", "retention", b"retention", "seeds", b"seeds", "source_host_id", b"source_host_id", "storage_folder", b"storage_folder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcceptReplica: _TypeAlias = AcceptReplica  # noqa: Y015
 
 @_typing.final
+class Seed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_NAME_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    disk_name: _builtins.str
+    """The disk by its file name, as the machine description has it."""
+    file_name: _builtins.str
+    """A file name inside the host's seed folder."""
+    def __init__(
+        self,
+        *,
+        disk_name: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_name", b"disk_name", "file_name", b"file_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Seed: _TypeAlias = Seed  # noqa: Y015
+
+@_typing.final
 class StartReplication(_message.Message):
-    """To the source: replicate this machine to that target host until told otherwise."""
+    """To the source: replicate this machine to that target host until told otherwise. For a protection that it
+    replicates already in the same epoch: do it this way from now on.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -129,16 +211,36 @@ class StartReplication(_message.Message):
     TARGET_ADDRESS_FIELD_NUMBER: _builtins.int
     COPY_FREQUENCY_FIELD_NUMBER: _builtins.int
     GRANT_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
+    THROTTLE_FIELD_NUMBER: _builtins.int
+    APPLICATION_CONSISTENT_INTERVAL_FIELD_NUMBER: _builtins.int
+    EXCLUDED_DISK_IDS_FIELD_NUMBER: _builtins.int
+    IS_PAUSED_FIELD_NUMBER: _builtins.int
     protection_id: _builtins.str
     machine_id: _builtins.str
     target_host_id: _builtins.str
     target_address: _builtins.str
     grant: _builtins.bytes
     """A serialised Signed, to be presented to the target."""
+    compression: Global___Compression.ValueType
+    is_paused: _builtins.bool
+    """Nothing is sent; the source keeps its mark, so that it continues without a resync."""
     @_builtins.property
     def epoch(self) -> _types_pb2.Epoch: ...
     @_builtins.property
     def copy_frequency(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def throttle(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThrottleWindow]:
+        """The first window that holds now limits; without one nothing does."""
+
+    @_builtins.property
+    def application_consistent_interval(self) -> _duration_pb2.Duration:
+        """Zero is "never"."""
+
+    @_builtins.property
+    def excluded_disk_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Disks that are not replicated, by their id in the machine description."""
+
     def __init__(
         self,
         *,
@@ -149,14 +251,174 @@ class StartReplication(_message.Message):
         target_address: _builtins.str = ...,
         copy_frequency: _duration_pb2.Duration | None = ...,
         grant: _builtins.bytes = ...,
+        compression: Global___Compression.ValueType = ...,
+        throttle: _abc.Iterable[Global___ThrottleWindow] | None = ...,
+        application_consistent_interval: _duration_pb2.Duration | None = ...,
+        excluded_disk_ids: _abc.Iterable[_builtins.str] | None = ...,
+        is_paused: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["copy_frequency", b"copy_frequency", "epoch", b"epoch"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application_consistent_interval", b"application_consistent_interval", "copy_frequency", b"copy_frequency", "epoch", b"epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_frequency", b"copy_frequency", "epoch", b"epoch", "grant", b"grant", "machine_id", b"machine_id", "protection_id", b"protection_id", "target_address", b"target_address", "target_host_id", b"target_host_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_consistent_interval", b"application_consistent_interval", "compression", b"compression", "copy_frequency", b"copy_frequency", "epoch", b"epoch", "excluded_disk_ids", b"excluded_disk_ids", "grant", b"grant", "is_paused", b"is_paused", "machine_id", b"machine_id", "protection_id", b"protection_id", "target_address", b"target_address", "target_host_id", b"target_host_id", "throttle", b"throttle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartReplication: _TypeAlias = StartReplication  # noqa: Y015
+
+@_typing.final
+class ThrottleWindow(_message.Message):
+    """A limit that holds on some days at some time of the source host's clock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEEKDAYS_FIELD_NUMBER: _builtins.int
+    START_MINUTE_FIELD_NUMBER: _builtins.int
+    END_MINUTE_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    weekdays: _builtins.int
+    """Bit 0 is Monday, bit 6 Sunday."""
+    start_minute: _builtins.int
+    """Minutes since midnight; an end that is not after the start is on the next day."""
+    end_minute: _builtins.int
+    bytes_per_second: _builtins.int
+    """Payload bytes a second as sent; 0 is "nothing at all"."""
+    def __init__(
+        self,
+        *,
+        weekdays: _builtins.int = ...,
+        start_minute: _builtins.int = ...,
+        end_minute: _builtins.int = ...,
+        bytes_per_second: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_per_second", b"bytes_per_second", "end_minute", b"end_minute", "start_minute", b"start_minute", "weekdays", b"weekdays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ThrottleWindow: _TypeAlias = ThrottleWindow  # noqa: Y015
+
+@_typing.final
+class ResyncReplication(_message.Message):
+    """To the source: compare everything with the target's newest point and send what differs, as its next point. Done
+    when it has durably begun; how it goes is reported.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    protection_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        protection_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["protection_id", b"protection_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResyncReplication: _TypeAlias = ResyncReplication  # noqa: Y015
+
+@_typing.final
+class VerifyReplication(_message.Message):
+    """To the source: compare every range once with the target, at the same point, while replication goes on. Done when
+    it has durably begun; how it goes and ends is reported.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    VERIFICATION_ID_FIELD_NUMBER: _builtins.int
+    protection_id: _builtins.str
+    verification_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        protection_id: _builtins.str = ...,
+        verification_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["protection_id", b"protection_id", "verification_id", b"verification_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyReplication: _TypeAlias = VerifyReplication  # noqa: Y015
+
+@_typing.final
+class StopReplication(_message.Message):
+    """To the source: stop replicating and forget; views and mark are gone when it is done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    protection_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        protection_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["protection_id", b"protection_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopReplication: _TypeAlias = StopReplication  # noqa: Y015
+
+@_typing.final
+class RemoveReplica(_message.Message):
+    """To the target: end the replica. Refused while a rehearsal uses it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    KEEP_DISKS_FIELD_NUMBER: _builtins.int
+    protection_id: _builtins.str
+    keep_disks: _builtins.bool
+    """Keep the disks of the newest point as plain files; everything else goes."""
+    def __init__(
+        self,
+        *,
+        protection_id: _builtins.str = ...,
+        keep_disks: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_disks", b"keep_disks", "protection_id", b"protection_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveReplica: _TypeAlias = RemoveReplica  # noqa: Y015
+
+@_typing.final
+class DigestPoint(_message.Message):
+    """To the target: read a whole point and tell what it holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    protection_id: _builtins.str
+    generation: _builtins.str
+    sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        protection_id: _builtins.str = ...,
+        generation: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "protection_id", b"protection_id", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DigestPoint: _TypeAlias = DigestPoint  # noqa: Y015
 
 @_typing.final
 class StartRehearsal(_message.Message):
@@ -288,6 +550,9 @@ class OrderOutcome(_message.Message):
     REHEARSAL_STARTED_FIELD_NUMBER: _builtins.int
     REHEARSAL_CLEANED_UP_FIELD_NUMBER: _builtins.int
     WITHDRAWN_FIELD_NUMBER: _builtins.int
+    REPLICA_ACCEPTED_FIELD_NUMBER: _builtins.int
+    REPLICA_REMOVED_FIELD_NUMBER: _builtins.int
+    POINT_DIGESTS_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     @_builtins.property
     def done(self) -> Global___Done: ...
@@ -299,6 +564,12 @@ class OrderOutcome(_message.Message):
     def rehearsal_cleaned_up(self) -> Global___RehearsalCleanedUp: ...
     @_builtins.property
     def withdrawn(self) -> Global___Withdrawn: ...
+    @_builtins.property
+    def replica_accepted(self) -> Global___ReplicaAccepted: ...
+    @_builtins.property
+    def replica_removed(self) -> Global___ReplicaRemoved: ...
+    @_builtins.property
+    def point_digests(self) -> Global___PointDigests: ...
     def __init__(
         self,
         *,
@@ -308,16 +579,112 @@ class OrderOutcome(_message.Message):
         rehearsal_started: Global___RehearsalStarted | None = ...,
         rehearsal_cleaned_up: Global___RehearsalCleanedUp | None = ...,
         withdrawn: Global___Withdrawn | None = ...,
+        replica_accepted: Global___ReplicaAccepted | None = ...,
+        replica_removed: Global___ReplicaRemoved | None = ...,
+        point_digests: Global___PointDigests | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "point_digests", b"point_digests", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "order_id", b"order_id", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "order_id", b"order_id", "point_digests", b"point_digests", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["done", "failure", "rehearsal_started", "rehearsal_cleaned_up", "withdrawn"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["done", "failure", "rehearsal_started", "rehearsal_cleaned_up", "withdrawn", "replica_accepted", "replica_removed", "point_digests"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___OrderOutcome: _TypeAlias = OrderOutcome  # noqa: Y015
+
+@_typing.final
+class ReplicaAccepted(_message.Message):
+    """The replica is kept here; also the answer to changed terms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """The folder that it is in."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicaAccepted: _TypeAlias = ReplicaAccepted  # noqa: Y015
+
+@_typing.final
+class ReplicaRemoved(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEPT_PATHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def kept_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where the kept disks are, empty where nothing was kept."""
+
+    def __init__(
+        self,
+        *,
+        kept_paths: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_paths", b"kept_paths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicaRemoved: _TypeAlias = ReplicaRemoved  # noqa: Y015
+
+@_typing.final
+class PointDigests(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskDigest]: ...
+    def __init__(
+        self,
+        *,
+        disks: _abc.Iterable[Global___DiskDigest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PointDigests: _TypeAlias = PointDigests  # noqa: Y015
+
+@_typing.final
+class DiskDigest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    disk_id: _builtins.str
+    name: _builtins.str
+    size: _builtins.int
+    sha256: _builtins.bytes
+    """Of all bytes that the guest would see, 32 bytes."""
+    def __init__(
+        self,
+        *,
+        disk_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        size: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "name", b"name", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskDigest: _TypeAlias = DiskDigest  # noqa: Y015
 
 @_typing.final
 class Withdrawn(_message.Message):

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from replikera.wire.v1 import types_pb2 as replikera_dot_wire_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#replikera/wire/v1/replication.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreplikera/wire/v1/types.proto\"\xbb\x02\n\x10ReplicateRequest\x12.\n\x04open\x18\x01 \x01(\x0b\x32\x1e.replikera.wire.v1.OpenReplicaH\x00\x12\x30\n\x05\x62\x65gin\x18\x02 \x01(\x0b\x32\x1f.replikera.wire.v1.SegmentBeginH\x00\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x18.replikera.wire.v1.BatchH\x00\x12,\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1d.replikera.wire.v1.SegmentEndH\x00\x12-\n\x07\x61\x62\x61ndon\x18\x05 \x01(\x0b\x32\x1a.replikera.wire.v1.AbandonH\x00\x12\x32\n\x07present\x18\x06 \x01(\x0b\x32\x1f.replikera.wire.v1.PresentGrantH\x00\x42\t\n\x07message\"\x90\x02\n\x11ReplicateResponse\x12\x32\n\x06opened\x18\x01 \x01(\x0b\x32 .replikera.wire.v1.ReplicaOpenedH\x00\x12-\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.replikera.wire.v1.ReceiptH\x00\x12+\n\x06sealed\x18\x03 \x01(\x0b\x32\x19.replikera.wire.v1.SealedH\x00\x12\x31\n\tabandoned\x18\x04 \x01(\x0b\x32\x1c.replikera.wire.v1.AbandonedH\x00\x12-\n\x07refused\x18\x05 \x01(\x0b\x32\x1a.replikera.wire.v1.RefusedH\x00\x42\t\n\x07message\"\\\n\x0bOpenReplica\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\r\n\x05grant\x18\x03 \x01(\x0c\"\x1d\n\x0cPresentGrant\x12\r\n\x05grant\x18\x01 \x01(\x0c\"g\n\rReplicaOpened\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\x02 \x01(\x0c\x12\x15\n\rattempt_floor\x18\x03 \x01(\x04\x12\x17\n\x0f\x64urable_records\x18\x04 \x01(\x04\"\x1e\n\x0cSegmentBegin\x12\x0e\n\x06header\x18\x01 \x01(\x0c\"1\n\x05\x42\x61tch\x12\x0f\n\x07records\x18\x01 \x01(\x0c\x12\x17\n\x0fpayload_lengths\x18\x02 \x03(\r\"3\n\nSegmentEnd\x12\x0f\n\x07trailer\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63hain_digest\x18\x02 \x01(\x0c\"@\n\x07\x41\x62\x61ndon\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x04\"4\n\tAbandoned\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x15\n\rattempt_floor\x18\x02 \x01(\x04\"T\n\x07Receipt\x12\x18\n\x10received_records\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x17\n\x0f\x64urable_records\x18\x03 \x01(\x04\"s\n\x06Sealed\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\x03 \x01(\x0c\x12-\n\tsealed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"K\n\x07Refused\x12+\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x1a.replikera.wire.v1.Failure\x12\x13\n\x0bis_diverged\x18\x02 \x01(\x08\x32p\n\x12ReplicationService\x12Z\n\tReplicate\x12#.replikera.wire.v1.ReplicateRequest\x1a$.replikera.wire.v1.ReplicateResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#replikera/wire/v1/replication.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreplikera/wire/v1/types.proto\"\xf0\x04\n\x10ReplicateRequest\x12.\n\x04open\x18\x01 \x01(\x0b\x32\x1e.replikera.wire.v1.OpenReplicaH\x00\x12\x30\n\x05\x62\x65gin\x18\x02 \x01(\x0b\x32\x1f.replikera.wire.v1.SegmentBeginH\x00\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x18.replikera.wire.v1.BatchH\x00\x12,\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1d.replikera.wire.v1.SegmentEndH\x00\x12-\n\x07\x61\x62\x61ndon\x18\x05 \x01(\x0b\x32\x1a.replikera.wire.v1.AbandonH\x00\x12\x32\n\x07present\x18\x06 \x01(\x0b\x32\x1f.replikera.wire.v1.PresentGrantH\x00\x12\x33\n\x07\x64igests\x18\x07 \x01(\x0b\x32 .replikera.wire.v1.DigestRequestH\x00\x12\x32\n\npass_begin\x18\x08 \x01(\x0b\x32\x1c.replikera.wire.v1.PassBeginH\x00\x12\x34\n\x0b\x63hunk_begin\x18\t \x01(\x0b\x32\x1d.replikera.wire.v1.ChunkBeginH\x00\x12\x30\n\tchunk_end\x18\n \x01(\x0b\x32\x1b.replikera.wire.v1.ChunkEndH\x00\x12.\n\x08pass_end\x18\x0b \x01(\x0b\x32\x1a.replikera.wire.v1.PassEndH\x00\x12\x32\n\x06resume\x18\x0c \x01(\x0b\x32 .replikera.wire.v1.SegmentResumeH\x00\x42\t\n\x07message\"\xaf\x03\n\x11ReplicateResponse\x12\x32\n\x06opened\x18\x01 \x01(\x0b\x32 .replikera.wire.v1.ReplicaOpenedH\x00\x12-\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.replikera.wire.v1.ReceiptH\x00\x12+\n\x06sealed\x18\x03 \x01(\x0b\x32\x19.replikera.wire.v1.SealedH\x00\x12\x31\n\tabandoned\x18\x04 \x01(\x0b\x32\x1c.replikera.wire.v1.AbandonedH\x00\x12-\n\x07refused\x18\x05 \x01(\x0b\x32\x1a.replikera.wire.v1.RefusedH\x00\x12-\n\x07\x64igests\x18\x06 \x01(\x0b\x32\x1a.replikera.wire.v1.DigestsH\x00\x12\x34\n\x0bpass_opened\x18\x07 \x01(\x0b\x32\x1d.replikera.wire.v1.PassOpenedH\x00\x12\x38\n\rchunk_durable\x18\x08 \x01(\x0b\x32\x1f.replikera.wire.v1.ChunkDurableH\x00\x42\t\n\x07message\"\\\n\x0bOpenReplica\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\r\n\x05grant\x18\x03 \x01(\x0c\"\x1d\n\x0cPresentGrant\x12\r\n\x05grant\x18\x01 \x01(\x0c\"}\n\rReplicaOpened\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\x02 \x01(\x0c\x12\x15\n\rattempt_floor\x18\x03 \x01(\x04\x12\x17\n\x0f\x64urable_records\x18\x04 \x01(\x04\x12\x14\n\x0copen_attempt\x18\x05 \x01(\x04\"\x1e\n\x0cSegmentBegin\x12\x0e\n\x06header\x18\x01 \x01(\x0c\"1\n\rSegmentResume\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x04\x12\x0f\n\x07records\x18\x02 \x01(\x04\"\x1b\n\tPassBegin\x12\x0e\n\x06header\x18\x01 \x01(\x0c\"z\n\nPassOpened\x12\r\n\x05\x63hunk\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nwatermarks\x18\x03 \x03(\x04\x12\x0f\n\x07records\x18\x04 \x01(\x04\x12\x15\n\rpayload_bytes\x18\x05 \x01(\x04\x12\x11\n\tis_seeded\x18\x06 \x01(\x08\"\x1c\n\nChunkBegin\x12\x0e\n\x06number\x18\x01 \x01(\x04\".\n\x08\x43hunkEnd\x12\x12\n\nwatermarks\x18\x01 \x03(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\".\n\x0c\x43hunkDurable\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"0\n\x07PassEnd\x12\x0f\n\x07trailer\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63hain_digest\x18\x02 \x01(\x0c\"Q\n\rDigestRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12.\n\x06ranges\x18\x02 \x03(\x0b\x32\x1e.replikera.wire.v1.DigestRange\";\n\x0b\x44igestRange\x12\x0c\n\x04\x64isk\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04\",\n\x07\x44igests\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07\x64igests\x18\x02 \x01(\x0c\"1\n\x05\x42\x61tch\x12\x0f\n\x07records\x18\x01 \x01(\x0c\x12\x17\n\x0fpayload_lengths\x18\x02 \x03(\r\"3\n\nSegmentEnd\x12\x0f\n\x07trailer\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63hain_digest\x18\x02 \x01(\x0c\"@\n\x07\x41\x62\x61ndon\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x04\"4\n\tAbandoned\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x15\n\rattempt_floor\x18\x02 \x01(\x04\"T\n\x07Receipt\x12\x18\n\x10received_records\x18\x01 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x04\x12\x17\n\x0f\x64urable_records\x18\x03 \x01(\x04\"s\n\x06Sealed\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\x03 \x01(\x0c\x12-\n\tsealed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"K\n\x07Refused\x12+\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x1a.replikera.wire.v1.Failure\x12\x13\n\x0bis_diverged\x18\x02 \x01(\x08\x32p\n\x12ReplicationService\x12Z\n\tReplicate\x12#.replikera.wire.v1.ReplicateRequest\x1a$.replikera.wire.v1.ReplicateResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,31 +34,51 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'replikera.wire.v1.replicati
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REPLICATEREQUEST']._serialized_start=123
-  _globals['_REPLICATEREQUEST']._serialized_end=438
-  _globals['_REPLICATERESPONSE']._serialized_start=441
-  _globals['_REPLICATERESPONSE']._serialized_end=713
-  _globals['_OPENREPLICA']._serialized_start=715
-  _globals['_OPENREPLICA']._serialized_end=807
-  _globals['_PRESENTGRANT']._serialized_start=809
-  _globals['_PRESENTGRANT']._serialized_end=838
-  _globals['_REPLICAOPENED']._serialized_start=840
-  _globals['_REPLICAOPENED']._serialized_end=943
-  _globals['_SEGMENTBEGIN']._serialized_start=945
-  _globals['_SEGMENTBEGIN']._serialized_end=975
-  _globals['_BATCH']._serialized_start=977
-  _globals['_BATCH']._serialized_end=1026
-  _globals['_SEGMENTEND']._serialized_start=1028
-  _globals['_SEGMENTEND']._serialized_end=1079
-  _globals['_ABANDON']._serialized_start=1081
-  _globals['_ABANDON']._serialized_end=1145
-  _globals['_ABANDONED']._serialized_start=1147
-  _globals['_ABANDONED']._serialized_end=1199
-  _globals['_RECEIPT']._serialized_start=1201
-  _globals['_RECEIPT']._serialized_end=1285
-  _globals['_SEALED']._serialized_start=1287
-  _globals['_SEALED']._serialized_end=1402
-  _globals['_REFUSED']._serialized_start=1404
-  _globals['_REFUSED']._serialized_end=1479
-  _globals['_REPLICATIONSERVICE']._serialized_start=1481
-  _globals['_REPLICATIONSERVICE']._serialized_end=1593
+  _globals['_REPLICATEREQUEST']._serialized_end=747
+  _globals['_REPLICATERESPONSE']._serialized_start=750
+  _globals['_REPLICATERESPONSE']._serialized_end=1181
+  _globals['_OPENREPLICA']._serialized_start=1183
+  _globals['_OPENREPLICA']._serialized_end=1275
+  _globals['_PRESENTGRANT']._serialized_start=1277
+  _globals['_PRESENTGRANT']._serialized_end=1306
+  _globals['_REPLICAOPENED']._serialized_start=1308
+  _globals['_REPLICAOPENED']._serialized_end=1433
+  _globals['_SEGMENTBEGIN']._serialized_start=1435
+  _globals['_SEGMENTBEGIN']._serialized_end=1465
+  _globals['_SEGMENTRESUME']._serialized_start=1467
+  _globals['_SEGMENTRESUME']._serialized_end=1516
+  _globals['_PASSBEGIN']._serialized_start=1518
+  _globals['_PASSBEGIN']._serialized_end=1545
+  _globals['_PASSOPENED']._serialized_start=1547
+  _globals['_PASSOPENED']._serialized_end=1669
+  _globals['_CHUNKBEGIN']._serialized_start=1671
+  _globals['_CHUNKBEGIN']._serialized_end=1699
+  _globals['_CHUNKEND']._serialized_start=1701
+  _globals['_CHUNKEND']._serialized_end=1747
+  _globals['_CHUNKDURABLE']._serialized_start=1749
+  _globals['_CHUNKDURABLE']._serialized_end=1795
+  _globals['_PASSEND']._serialized_start=1797
+  _globals['_PASSEND']._serialized_end=1845
+  _globals['_DIGESTREQUEST']._serialized_start=1847
+  _globals['_DIGESTREQUEST']._serialized_end=1928
+  _globals['_DIGESTRANGE']._serialized_start=1930
+  _globals['_DIGESTRANGE']._serialized_end=1989
+  _globals['_DIGESTS']._serialized_start=1991
+  _globals['_DIGESTS']._serialized_end=2035
+  _globals['_BATCH']._serialized_start=2037
+  _globals['_BATCH']._serialized_end=2086
+  _globals['_SEGMENTEND']._serialized_start=2088
+  _globals['_SEGMENTEND']._serialized_end=2139
+  _globals['_ABANDON']._serialized_start=2141
+  _globals['_ABANDON']._serialized_end=2205
+  _globals['_ABANDONED']._serialized_start=2207
+  _globals['_ABANDONED']._serialized_end=2259
+  _globals['_RECEIPT']._serialized_start=2261
+  _globals['_RECEIPT']._serialized_end=2345
+  _globals['_SEALED']._serialized_start=2347
+  _globals['_SEALED']._serialized_end=2462
+  _globals['_REFUSED']._serialized_start=2464
+  _globals['_REFUSED']._serialized_end=2539
+  _globals['_REPLICATIONSERVICE']._serialized_start=2541
+  _globals['_REPLICATIONSERVICE']._serialized_end=2653
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,12 @@ class ReplicateRequest(_message.Message):
     END_FIELD_NUMBER: _builtins.int
     ABANDON_FIELD_NUMBER: _builtins.int
     PRESENT_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    PASS_BEGIN_FIELD_NUMBER: _builtins.int
+    CHUNK_BEGIN_FIELD_NUMBER: _builtins.int
+    CHUNK_END_FIELD_NUMBER: _builtins.int
+    PASS_END_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___OpenReplica: ...
     @_builtins.property
@@ -47,6 +53,18 @@ class ReplicateRequest(_message.Message):
     def abandon(self) -> Global___Abandon: ...
     @_builtins.property
     def present(self) -> Global___PresentGrant: ...
+    @_builtins.property
+    def digests(self) -> Global___DigestRequest: ...
+    @_builtins.property
+    def pass_begin(self) -> Global___PassBegin: ...
+    @_builtins.property
+    def chunk_begin(self) -> Global___ChunkBegin: ...
+    @_builtins.property
+    def chunk_end(self) -> Global___ChunkEnd: ...
+    @_builtins.property
+    def pass_end(self) -> Global___PassEnd: ...
+    @_builtins.property
+    def resume(self) -> Global___SegmentResume: ...
     def __init__(
         self,
         *,
@@ -56,12 +74,18 @@ class ReplicateRequest(_message.Message):
         end: Global___SegmentEnd | None = ...,
         abandon: Global___Abandon | None = ...,
         present: Global___PresentGrant | None = ...,
+        digests: Global___DigestRequest | None = ...,
+        pass_begin: Global___PassBegin | None = ...,
+        chunk_begin: Global___ChunkBegin | None = ...,
+        chunk_end: Global___ChunkEnd | None = ...,
+        pass_end: Global___PassEnd | None = ...,
+        resume: Global___SegmentResume | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "batch", b"batch", "begin", b"begin", "end", b"end", "message", b"message", "open", b"open", "present", b"present"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "batch", b"batch", "begin", b"begin", "chunk_begin", b"chunk_begin", "chunk_end", b"chunk_end", "digests", b"digests", "end", b"end", "message", b"message", "open", b"open", "pass_begin", b"pass_begin", "pass_end", b"pass_end", "present", b"present", "resume", b"resume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "batch", b"batch", "begin", b"begin", "end", b"end", "message", b"message", "open", b"open", "present", b"present"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "batch", b"batch", "begin", b"begin", "chunk_begin", b"chunk_begin", "chunk_end", b"chunk_end", "digests", b"digests", "end", b"end", "message", b"message", "open", b"open", "pass_begin", b"pass_begin", "pass_end", b"pass_end", "present", b"present", "resume", b"resume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "begin", "batch", "end", "abandon", "present"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "begin", "batch", "end", "abandon", "present", "digests", "pass_begin", "chunk_begin", "chunk_end", "pass_end", "resume"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -76,6 +100,9 @@ class ReplicateResponse(_message.Message):
     SEALED_FIELD_NUMBER: _builtins.int
     ABANDONED_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    PASS_OPENED_FIELD_NUMBER: _builtins.int
+    CHUNK_DURABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> Global___ReplicaOpened: ...
     @_builtins.property
@@ -86,6 +113,12 @@ class ReplicateResponse(_message.Message):
     def abandoned(self) -> Global___Abandoned: ...
     @_builtins.property
     def refused(self) -> Global___Refused: ...
+    @_builtins.property
+    def digests(self) -> Global___Digests: ...
+    @_builtins.property
+    def pass_opened(self) -> Global___PassOpened: ...
+    @_builtins.property
+    def chunk_durable(self) -> Global___ChunkDurable: ...
     def __init__(
         self,
         *,
@@ -94,12 +127,15 @@ class ReplicateResponse(_message.Message):
         sealed: Global___Sealed | None = ...,
         abandoned: Global___Abandoned | None = ...,
         refused: Global___Refused | None = ...,
+        digests: Global___Digests | None = ...,
+        pass_opened: Global___PassOpened | None = ...,
+        chunk_durable: Global___ChunkDurable | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "message", b"message", "opened", b"opened", "receipt", b"receipt", "refused", b"refused", "sealed", b"sealed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "chunk_durable", b"chunk_durable", "digests", b"digests", "message", b"message", "opened", b"opened", "pass_opened", b"pass_opened", "receipt", b"receipt", "refused", b"refused", "sealed", b"sealed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "message", b"message", "opened", b"opened", "receipt", b"receipt", "refused", b"refused", "sealed", b"sealed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "chunk_durable", b"chunk_durable", "digests", b"digests", "message", b"message", "opened", b"opened", "pass_opened", b"pass_opened", "receipt", b"receipt", "refused", b"refused", "sealed", b"sealed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "receipt", "sealed", "abandoned", "refused"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "receipt", "sealed", "abandoned", "refused", "digests", "pass_opened", "chunk_durable"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -163,12 +199,15 @@ class ReplicaOpened(_message.Message):
     CHAIN_DIGEST_FIELD_NUMBER: _builtins.int
     ATTEMPT_FLOOR_FIELD_NUMBER: _builtins.int
     DURABLE_RECORDS_FIELD_NUMBER: _builtins.int
+    OPEN_ATTEMPT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     chain_digest: _builtins.bytes
     attempt_floor: _builtins.int
     """Attempts below this one of the next sequence are abandoned."""
     durable_records: _builtins.int
     """Records of the open segment that survive a crash; 0 is "begin anew"."""
+    open_attempt: _builtins.int
+    """Attempt of that open segment, 0 where there is none."""
     def __init__(
         self,
         *,
@@ -176,10 +215,11 @@ class ReplicaOpened(_message.Message):
         chain_digest: _builtins.bytes = ...,
         attempt_floor: _builtins.int = ...,
         durable_records: _builtins.int = ...,
+        open_attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_floor", b"attempt_floor", "chain_digest", b"chain_digest", "durable_records", b"durable_records", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_floor", b"attempt_floor", "chain_digest", b"chain_digest", "durable_records", b"durable_records", "open_attempt", b"open_attempt", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -187,7 +227,9 @@ Global___ReplicaOpened: _TypeAlias = ReplicaOpened  # noqa: Y015
 
 @_typing.final
 class SegmentBegin(_message.Message):
-    """Starts the segment of the next sequence. The header is that of docs/segment-format.md."""
+    """Starts the segment of the next sequence, a delta. The header is that of docs/segment-format.md. An open segment
+    of a lower attempt is given up.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -205,6 +247,269 @@ class SegmentBegin(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SegmentBegin: _TypeAlias = SegmentBegin  # noqa: Y015
+
+@_typing.final
+class SegmentResume(_message.Message):
+    """Goes on with the open segment behind its durable records, which the target named when the replica was opened.
+    Not answered.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.int
+    records: _builtins.int
+    def __init__(
+        self,
+        *,
+        attempt: _builtins.int = ...,
+        records: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentResume: _TypeAlias = SegmentResume  # noqa: Y015
+
+@_typing.final
+class PassBegin(_message.Message):
+    """Starts or continues the pass that fills the base of point 1. The header is that of a segment of kind initial; its
+    attempt is the pass. A pass of another attempt is given up; one that the target does not know begins anew.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    header: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        header: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassBegin: _TypeAlias = PassBegin  # noqa: Y015
+
+@_typing.final
+class PassOpened(_message.Message):
+    """How far the pass is durable. Chunk 0 is "nothing yet"."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    WATERMARKS_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    PAYLOAD_BYTES_FIELD_NUMBER: _builtins.int
+    IS_SEEDED_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.int
+    digest: _builtins.bytes
+    """That of the chunk, 32 bytes; zeros for chunk 0."""
+    records: _builtins.int
+    """Over all durable chunks."""
+    payload_bytes: _builtins.int
+    is_seeded: _builtins.bool
+    """The base holds a seed that was not compared yet: its ranges are to be compared by digest."""
+    @_builtins.property
+    def watermarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """By disk, in the order of the header: every byte below is in the base."""
+
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+        watermarks: _abc.Iterable[_builtins.int] | None = ...,
+        records: _builtins.int = ...,
+        payload_bytes: _builtins.int = ...,
+        is_seeded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "digest", b"digest", "is_seeded", b"is_seeded", "payload_bytes", b"payload_bytes", "records", b"records", "watermarks", b"watermarks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassOpened: _TypeAlias = PassOpened  # noqa: Y015
+
+@_typing.final
+class ChunkBegin(_message.Message):
+    """Starts the chunk after the newest. It is followed by batches; the records of one disk ascend and never overlap
+    over the chunk.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChunkBegin: _TypeAlias = ChunkBegin  # noqa: Y015
+
+@_typing.final
+class ChunkEnd(_message.Message):
+    """Ends the chunk: the watermarks hold once it is durable. The digest is that of docs/segment-format.md."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WATERMARKS_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    @_builtins.property
+    def watermarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        watermarks: _abc.Iterable[_builtins.int] | None = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "watermarks", b"watermarks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChunkEnd: _TypeAlias = ChunkEnd  # noqa: Y015
+
+@_typing.final
+class ChunkDurable(_message.Message):
+    """The chunk and all before it survive a crash. One more chunk may be on its way meanwhile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    digest: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChunkDurable: _TypeAlias = ChunkDurable  # noqa: Y015
+
+@_typing.final
+class PassEnd(_message.Message):
+    """Ends the pass: the base is point 1. Answered with Sealed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAILER_FIELD_NUMBER: _builtins.int
+    CHAIN_DIGEST_FIELD_NUMBER: _builtins.int
+    trailer: _builtins.bytes
+    chain_digest: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        trailer: _builtins.bytes = ...,
+        chain_digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_digest", b"chain_digest", "trailer", b"trailer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassEnd: _TypeAlias = PassEnd  # noqa: Y015
+
+@_typing.final
+class DigestRequest(_message.Message):
+    """What the target holds of these ranges at one point, as digests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """0 is the open pass."""
+    @_builtins.property
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___DigestRange]:
+        """At most 256, each at most 1 MiB and inside its disk."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        ranges: _abc.Iterable[Global___DigestRange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ranges", b"ranges", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DigestRequest: _TypeAlias = DigestRequest  # noqa: Y015
+
+@_typing.final
+class DigestRange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    disk: _builtins.int
+    offset: _builtins.int
+    length: _builtins.int
+    def __init__(
+        self,
+        *,
+        disk: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk", "length", b"length", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DigestRange: _TypeAlias = DigestRange  # noqa: Y015
+
+@_typing.final
+class Digests(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    digests: _builtins.bytes
+    """BLAKE3 of the plain bytes of every range in the order asked, 32 bytes each."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        digests: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Digests: _TypeAlias = Digests  # noqa: Y015
 
 @_typing.final
 class Batch(_message.Message):

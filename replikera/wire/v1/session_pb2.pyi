@@ -39,6 +39,8 @@ class _ReplicationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Repl
     REPLICATION_STATE_REPLICATING: _ReplicationState.ValueType  # 2
     REPLICATION_STATE_WAITING: _ReplicationState.ValueType  # 3
     REPLICATION_STATE_RESYNC_REQUIRED: _ReplicationState.ValueType  # 4
+    REPLICATION_STATE_RESYNCHRONIZING: _ReplicationState.ValueType  # 5
+    REPLICATION_STATE_PAUSED: _ReplicationState.ValueType  # 6
 
 class ReplicationState(_ReplicationState, metaclass=_ReplicationStateEnumTypeWrapper): ...
 
@@ -47,6 +49,8 @@ REPLICATION_STATE_INITIAL: ReplicationState.ValueType  # 1
 REPLICATION_STATE_REPLICATING: ReplicationState.ValueType  # 2
 REPLICATION_STATE_WAITING: ReplicationState.ValueType  # 3
 REPLICATION_STATE_RESYNC_REQUIRED: ReplicationState.ValueType  # 4
+REPLICATION_STATE_RESYNCHRONIZING: ReplicationState.ValueType  # 5
+REPLICATION_STATE_PAUSED: ReplicationState.ValueType  # 6
 Global___ReplicationState: _TypeAlias = ReplicationState  # noqa: Y015
 
 @_typing.final
@@ -527,17 +531,33 @@ class ReplicationReport(_message.Message):
     RATE_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_CAPTURE_STARTED_AT_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    COMPARED_AT_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
     protection_id: _builtins.str
     state: Global___ReplicationState.ValueType
     done_bytes: _builtins.int
     total_bytes: _builtins.int
     rate: _builtins.float
     acknowledged_sequence: _builtins.int
+    sent_bytes: _builtins.int
+    """Payload bytes as they were sent, after compression, of the present or last transfer."""
     @_builtins.property
     def failure(self) -> _types_pb2.Failure: ...
     @_builtins.property
     def acknowledged_capture_started_at(self) -> _timestamp_pb2.Timestamp:
         """Start of the capture of the newest point that the target acknowledged as sealed."""
+
+    @_builtins.property
+    def verification(self) -> Global___Verification: ...
+    @_builtins.property
+    def compared_at(self) -> _timestamp_pb2.Timestamp:
+        """When ranges were last compared with the target and found equal, a sample after each cycle."""
+
+    @_builtins.property
+    def warning(self) -> _types_pb2.Failure:
+        """What an operator should know although replication goes on, for example a freeze that was not consistent."""
 
     def __init__(
         self,
@@ -550,14 +570,56 @@ class ReplicationReport(_message.Message):
         rate: _builtins.float = ...,
         acknowledged_capture_started_at: _timestamp_pb2.Timestamp | None = ...,
         acknowledged_sequence: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+        verification: Global___Verification | None = ...,
+        compared_at: _timestamp_pb2.Timestamp | None = ...,
+        warning: _types_pb2.Failure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged_capture_started_at", b"acknowledged_capture_started_at", "failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged_capture_started_at", b"acknowledged_capture_started_at", "compared_at", b"compared_at", "failure", b"failure", "verification", b"verification", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_capture_started_at", b"acknowledged_capture_started_at", "acknowledged_sequence", b"acknowledged_sequence", "done_bytes", b"done_bytes", "failure", b"failure", "protection_id", b"protection_id", "rate", b"rate", "state", b"state", "total_bytes", b"total_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_capture_started_at", b"acknowledged_capture_started_at", "acknowledged_sequence", b"acknowledged_sequence", "compared_at", b"compared_at", "done_bytes", b"done_bytes", "failure", b"failure", "protection_id", b"protection_id", "rate", b"rate", "sent_bytes", b"sent_bytes", "state", b"state", "total_bytes", b"total_bytes", "verification", b"verification", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplicationReport: _TypeAlias = ReplicationReport  # noqa: Y015
+
+@_typing.final
+class Verification(_message.Message):
+    """The newest full comparison that was asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFICATION_ID_FIELD_NUMBER: _builtins.int
+    CHECKED_BYTES_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    DIFFERING_BYTES_FIELD_NUMBER: _builtins.int
+    IS_FINISHED_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_FIELD_NUMBER: _builtins.int
+    verification_id: _builtins.str
+    checked_bytes: _builtins.int
+    total_bytes: _builtins.int
+    differing_bytes: _builtins.int
+    """Bytes in ranges that differed; any of them requires a resync."""
+    is_finished: _builtins.bool
+    @_builtins.property
+    def finished_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        verification_id: _builtins.str = ...,
+        checked_bytes: _builtins.int = ...,
+        total_bytes: _builtins.int = ...,
+        differing_bytes: _builtins.int = ...,
+        is_finished: _builtins.bool = ...,
+        finished_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "differing_bytes", b"differing_bytes", "finished_at", b"finished_at", "is_finished", b"is_finished", "total_bytes", b"total_bytes", "verification_id", b"verification_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Verification: _TypeAlias = Verification  # noqa: Y015
 
 @_typing.final
 class RecoveryPointReport(_message.Message):

@@ -169,9 +169,22 @@ def damage_deny_list(host: HostProcess) -> str:
     return "deny-list cannot be used"
 
 
+def damage_folder_record(host: HostProcess) -> str:
+    (host.state / "replica-folders.json").write_text("{")
+    return "replica-folders.json does not list"
+
+
+def open_replica_folder(host: HostProcess) -> str:
+    (host.state / "replicas").mkdir()
+    (host.state / "replicas").chmod(0o755)
+    return f"run chmod 700 {host.state / 'replicas'}"
+
+
 @pytest.mark.parametrize(
     "damage",
     [
+        damage_folder_record,
+        open_replica_folder,
         damage_ledger,
         damage_control_version,
         damage_identity,
@@ -284,6 +297,8 @@ async def test_join_from_standard_input_and_a_session_with_the_vault(
         (listed,) = (await vault.get("/hosts"))["items"]
         assert (listed["name"], listed["state"]) == ("a-host", "connected")
         assert listed["replication_address"] == f"127.0.0.1:{host.port}"
+        shown = await vault.get("/hosts/a-host")
+        assert shown["replica_folders"] == [str(host.state / "replicas")]
         assert await network_names(vault) == ["LAN"]
 
 

@@ -1,5 +1,6 @@
 """Who may use what: every route of the vault against every kind of caller, over real mutual TLS."""
 
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +29,7 @@ class Row:
     @property
     def example(self) -> str:
         """Return a path of the row that names nothing there is."""
-        return self.path.replace("{name}", "nobody").replace("{id}", "nobody")
+        return re.sub(r"\{\w+\}", "nobody", self.path)
 
 
 async def table(vault: RunningVault) -> list[Row]:

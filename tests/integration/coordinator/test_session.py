@@ -81,6 +81,28 @@ async def test_a_host_is_welcomed_by_its_certificates_name_and_shown_as_connecte
     assert gone["last_seen_at"] is not None
 
 
+async def test_a_folder_that_a_host_offers_no_more_breaks_its_storage_mapping(
+    vault: RunningVault,
+) -> None:
+    source, target = await vault.add_host("a1", "a"), await vault.add_host("b1", "b")
+    target.facts.replica_folders.extend(["/r", "/r/gold"])
+    for host in (source, target):
+        async with host.welcomed(vault):
+            pass
+    assert (await vault.get("/hosts/b1"))["replica_folders"] == ["/r", "/r/gold"]
+    mapping = {
+        "primary_host": "a1",
+        "storage_class": "gold",
+        "secondary_host": "b1",
+        "folder": "/r/gold",
+    }
+    assert (await vault.post("/storage-mappings", mapping))["health"] == "healthy"
+    del target.facts.replica_folders[1]
+    async with target.welcomed(vault):
+        (broken,) = (await vault.get("/storage-mappings"))["items"]
+    assert (broken["health"], "/r/gold" in broken["cause"]) == ("critical", True)
+
+
 @pytest.mark.parametrize("trusts", ["own root", "our root"])
 async def test_a_certificate_of_another_authority_is_refused_at_the_handshake(
     vault: RunningVault, trusts: str
@@ -340,8 +362,9 @@ async def test_an_inventory_replaces_the_one_before(vault: RunningVault) -> None
             ("db", "a1", "a"),
             ("web", "a1", "a"),
         ]
-        assert items[1]["disks"] == [{"disk_id": "disk-1", "name": "system.vhdx", "size": 1 << 30}]
-        assert items[1]["nics"] == [{"nic_id": "nic-0", "name": "Adapter 0", "network": "lan"}]
+        (disk,), (nic,) = items[1]["disks"], items[1]["nics"]
+        assert (disk["disk_id"], disk["name"], disk["size"]) == ("disk-1", "system.vhdx", 1 << 30)
+        assert (nic["nic_id"], nic["name"], nic["network"]) == ("nic-0", "Adapter 0", "lan")
         await session.send(inventory=inventory([both[1]], {"dmz": True}))
         await session.settled()
     assert [item["name"] for item in (await vault.get("/machines"))["items"]] == ["db"]

@@ -339,6 +339,33 @@ async def test_an_unfinished_job_goes_on_after_a_restart_of_the_coordinator(
         assert (await vault.get(f"/jobs/{job['id']}"))["state"] == "succeeded"
 
 
+async def test_digests_of_a_point_are_read_at_the_target_and_stay_with_their_job(
+    vault_folder: Path,
+) -> None:
+    async with running(vault_folder) as vault:
+        sites = await two_sites(vault)
+        async with sites.sessions() as (source, target):
+            await protect(vault, source, target)
+            path = "/protections/web/points/latest/digest"
+            answer = await vault.call("POST", path, {})
+            assert answer.status == 202
+            lost = await target.order()
+    disk = orders_pb2.DiskDigest(disk_id="d", name="os.vhdx", size=9, sha256=b"\xab" * 32)
+    async with running(vault_folder) as vault, sites.target.welcomed(vault) as target:
+        order = await target.order()
+        assert decided(order) == decided(lost)
+        assert order.digest_point.sequence == 1
+        for _ in range(2):
+            await target.finish(order, point_digests=orders_pb2.PointDigests(disks=[disk]))
+    async with running(vault_folder) as vault:
+        job = await vault.get(f"/jobs/{answer.body['id']}")
+    assert (job["kind"], job["state"]) == ("digest-point", "succeeded")
+    assert job["result"]["point"]["sequence"] == 1
+    assert job["result"]["disks"] == [
+        {"disk_id": "d", "name": "os.vhdx", "size": 9, "sha256": "ab" * 32}
+    ]
+
+
 async def test_an_order_is_sent_again_until_its_outcome_is_stored_and_a_repeated_outcome_changes_nothing(
     sites: Sites,
 ) -> None:

@@ -9,18 +9,22 @@ from random import Random
 
 from typing_extensions import override
 
-from agent.hypervisor.interface import View
+from agent.hypervisor.interface import Consistency, View
 from agent.hypervisor.simulated.driver import SimulatedHypervisor
 from agent.hypervisor.simulated.live_disks import Write
+from agent.hypervisor.simulated.machine_folder import MachineFolder
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.receiver import Receiver
 from agent.replica.store import ReplicaStore
+from agent.source.assignment import Assignment
 from agent.source.budget import ReadAheadBudget
 from agent.source.grants import GrantFolder
 from agent.source.host import SourceHost
 from agent.source.replicators import Replicators
-from agent.source.state import Assignment, SourceState, StateFolder
+from agent.source.state import SourceState
+from agent.source.state_folder import StateFolder
 from agent.source.status import ReplicationStatus
+from replikera.blocks.extents import Extents
 from replikera.denials import Denials
 from replikera.identity import CredentialsHolder
 from replikera.ports.clock import Clock
@@ -35,6 +39,7 @@ from tests.support.grants import NOBODY, GrantOffice, terms
 from tests.support.memory_stream import Faults, Link, MemoryDialler
 from tests.support.seeded_randomness import SeededRandomness
 from tests.support.simulated_host import MIB, Bed, make_bed, make_disk, write_live
+from tests.support.storage_folders import folders_in
 from tests.support.virtual_clock import InlineWorker
 
 PROTECTION = "33333333-1111-4111-8111-111111111111"
@@ -60,9 +65,11 @@ class WritingHypervisor(SimulatedHypervisor):
     history: dict[datetime, dict[str, bytes]]
 
     @override
-    async def freeze(self, machine_id: str, tag: str) -> View:
+    async def freeze(
+        self, machine_id: str, tag: str, consistency: Consistency = Consistency.CRASH
+    ) -> View:
         self.before_freeze()
-        view = await super().freeze(machine_id, tag)
+        view = await super().freeze(machine_id, tag, consistency)
         content: dict[str, bytes] = {}
         for disk in view.description.disks:
             reader = await self.open_disk(view, disk.disk_id)
@@ -70,6 +77,10 @@ class WritingHypervisor(SimulatedHypervisor):
             reader.close()
         self.history[view.taken_at] = content
         return view
+
+
+def _see_nothing(written: Mapping[int, Extents], sizes: Sequence[int]) -> None:
+    """Track nothing."""
 
 
 class PrimarySite:
@@ -88,6 +99,7 @@ class PrimarySite:
         self.advance: Callable[[], None] = lambda: None
         self.target_address = "target:1"
         self.frequency = timedelta(seconds=30)
+        self.loses_tracking = False
         self.bed: Bed = make_bed(folder)
         disks = [
             make_disk(
@@ -133,6 +145,10 @@ class PrimarySite:
     def write(self) -> None:
         """Write what a guest writes between two views: data, zeros over data, on both disks."""
         self.advance()
+        if self.loses_tracking:
+            self.loses_tracking = False
+            for path in (self.machine.path / "marks").iterdir():
+                path.unlink()
         position = self._random.randrange(0, 2) * MIB
         write_live(
             self.machine,
@@ -143,6 +159,17 @@ class PrimarySite:
             Write(1, self._random.randrange(0, 2 * MIB, 512), self._bytes(512)),
         )
 
+    def write_untracked(self) -> None:
+        """Let the guest write what the hypervisor does not notice, though nothing tells that it did not."""
+        self.advance()
+        blind = MachineFolder(SystemFiles(), SystemRandomness(), self.machine.path)
+        blind.tracking.append = lambda written, sizes: None  # type: ignore[method-assign]  # sees nothing
+        write_live(blind, Write(0, 2 * MIB + 4096, b"un-track" * 512))
+
+    def lose_tracking(self) -> None:
+        """Let the hypervisor forget what has changed since the mark, in the moment in which it is asked next."""
+        self.loses_tracking = True
+
     def _bytes(self, count: int) -> bytes:
         return self._random.randbytes(count // 512 * 512)
 
@@ -151,8 +178,13 @@ class PrimarySite:
         self.changed.set()
 
     @asynccontextmanager
-    async def running(self, make_dialler: MakeDialler) -> AsyncIterator[Replicators]:
-        """Run an agent's replications; the end of the block is a crash between two awaits."""
+    async def running(
+        self, make_dialler: MakeDialler, *, is_ordered: bool = True
+    ) -> AsyncIterator[Replicators]:
+        """Run an agent's replications; the end of the block is a crash between two awaits.
+
+        The order to start is given again unless it is not `is_ordered`.
+        """
         async with asyncio.TaskGroup() as group:
             host = SourceHost(
                 hypervisor=self.hypervisor(),
@@ -172,7 +204,8 @@ class PrimarySite:
             await replicators.open()
             running = group.create_task(replicators.run())
             try:
-                await replicators.start(self.assignment, self.grant)
+                if is_ordered:
+                    await replicators.start(self.assignment, self.grant)
                 yield replicators
             finally:
                 running.cancel()
@@ -208,7 +241,7 @@ class SecondarySite:
             self._worker,
             self._clock,
             SystemRandomness(),
-            self._folder / "replicas",
+            folders_in(self._folder),
         )
         self.receiver = Receiver(self.store, self._reader, self._clock)
 
@@ -226,11 +259,15 @@ class SecondarySite:
         disks = await replica.materialise(sequence, lambda disk: folder / disk.name)
         content: dict[str, bytes] = {}
         for geometry, path in disks:
-            with open_image(SystemFiles().open_read(path)) as image:
-                content[geometry.disk_id] = image.read(image.size, 0)
+            content[geometry.disk_id] = self.content(path)
             path.unlink()
         folder.rmdir()
         return content
+
+    def content(self, path: Path) -> bytes:
+        """Return all bytes of a standalone disk."""
+        with open_image(SystemFiles().open_read(path)) as image:
+            return image.read(image.size, 0)
 
 
 class Sites:

@@ -8,7 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
+from agent.hypervisor.guest_address import GuestAddress
 from agent.hypervisor.interface import (
+    Consistency,
+    DiskCheck,
     GuestHealth,
     HypervisorError,
     Inventory,
@@ -346,7 +349,15 @@ class FakeHypervisor:
             del self.machines[machine_id]
         self.fuse.tick()
 
-    async def freeze(self, machine_id: str, tag: str) -> View:
+    async def freeze(
+        self, machine_id: str, tag: str, consistency: Consistency = Consistency.CRASH
+    ) -> View:
+        raise AssertionError
+
+    async def view_growth(self, view: View) -> int:
+        raise AssertionError
+
+    async def all_views(self) -> tuple[View, ...]:
         raise AssertionError
 
     async def views(self, tag: str) -> tuple[View, ...]:
@@ -364,7 +375,25 @@ class FakeHypervisor:
     async def discard(self, view: View) -> None:
         raise AssertionError
 
+    async def marks(self) -> tuple[Mark, ...]:
+        raise AssertionError
+
     async def mark(self, tag: str) -> Mark | None:
+        raise AssertionError
+
+    async def check_disk(self, path: Path) -> DiskCheck:
+        raise AssertionError
+
+    async def set_guest_address(self, machine_id: str, nic_id: str, address: GuestAddress) -> None:
+        raise AssertionError
+
+    async def shut_down(self, machine_id: str) -> None:
+        raise AssertionError
+
+    async def detach_disks(self, machine_id: str) -> Machine:
+        raise AssertionError
+
+    async def attach_disks(self, machine_id: str, disk_paths: Mapping[str, Path]) -> Machine:
         raise AssertionError
 
     async def drop_mark(self, mark: Mark) -> None:

@@ -1,8 +1,11 @@
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from agent.config import AgentSettings, load_agent_settings
+from agent.replica.folders import StorageFolders
+from agent.source.host import ViewLimits
 from replikera.settings import SettingsError
 from replikera.system.files import SystemFiles
 
@@ -32,6 +35,27 @@ def test_defaults_and_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert settings.hypervisor.simulated.root == tmp_path / "simulated"
     assert settings.agent.host_name
     assert settings.log_level == "info"
+    state = tmp_path / "state"
+    assert settings.folders == StorageFolders((state / "replicas",), state / "exports", None)
+    assert settings.view_limits == ViewLimits(timedelta(hours=1), 10 << 30)
+
+
+def test_folders_and_bounds_of_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = """
+[storage]
+replica_folders = ["fast", "/slow"]
+seed_folder = "seeds"
+export_folder = "exports"
+[source]
+view_max_age_seconds = 600
+view_max_growth_bytes = 1073741824
+"""
+    settings = load(tmp_path, SMALLEST + text)
+    assert settings.folders == StorageFolders(
+        (tmp_path / "fast", Path("/slow")), tmp_path / "exports", tmp_path / "seeds"
+    )
+    assert settings.view_limits == ViewLimits(timedelta(minutes=10), 1 << 30)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +74,12 @@ def test_defaults_and_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ('kind = "simulated"', 'kind = "vmware"', "hypervisor.kind"),
         ('root = "simulated"', "", "hypervisor.simulated.root"),
         ('root = "simulated"', 'root = "r"\nkeep_views = -1', "hypervisor.simulated.keep_views"),
+        ("[agent]", "[storage]\nreplica_folders = []\n[agent]", "storage.replica_folders"),
+        ("[agent]", "[storage]\nreplica_folders = 'r'\n[agent]", "storage.replica_folders"),
+        ("[agent]", "[storage]\nseed_folder = 5\n[agent]", "storage.seed_folder"),
+        ("[agent]", "[storage]\nexports = 'e'\n[agent]", "did you mean export_folder"),
+        ("[agent]", "[source]\nview_max_age_seconds = 0\n[agent]", "source.view_max_age_seconds"),
+        ("[agent]", "[source]\nview_max_growth_bytes = 5\n[agent]", "source.view_max_growth_bytes"),
         ("[replication]", "[replication", "is not TOML"),
     ],
 )

@@ -20,6 +20,7 @@ from coordinator.domain.jobs import Job
 from coordinator.domain.network_mappings import MappingRequest
 from coordinator.domain.orders import Done, Order
 from coordinator.domain.points import PointReport
+from coordinator.domain.policy_settings import PolicySettings
 from coordinator.domain.protections import Protection
 from coordinator.orchestration.founding import Founding, found_vault, open_vault
 from coordinator.orchestration.host_messages import receive_points
@@ -87,7 +88,9 @@ async def equip(vault: Vault) -> None:
     """Register both hosts with what they have, a policy and a network mapping."""
     now = vault.clock.now()
     frequency, retention = timedelta(seconds=5), timedelta(hours=1)
-    _, new_policy = policies.create(PolicyId("policy"), "quick", frequency, retention, now)
+    _, new_policy = policies.create(
+        PolicyId("policy"), "quick", PolicySettings(frequency, retention), now
+    )
     request = MappingRequest(SOURCE, "lan", (LAN,), TARGET, "dr-lan", "bubble", (DR_LAN, BUBBLE))
     _, new_mapping = network_mappings.create(MappingId("mapping"), request, now)
     async with vault.store.write() as records:

@@ -66,8 +66,10 @@ def test_the_coordinators_example_is_taken_and_shows_every_key() -> None:
 
 
 def test_the_agents_examples_are_taken_and_show_every_key() -> None:
-    assert agent("primary").host_facts == ("host-a1", "gold", "host-a1.example.net:7404")
-    assert agent("secondary").host_facts == ("host-b1", "gold", "host-b1.example.net:7404")
+    for site, name in (("primary", "host-a1"), ("secondary", "host-b1")):
+        settings = agent(site)
+        assert (settings.agent.host_name, settings.agent.cloud) == (name, "gold")
+        assert settings.replication.address == f"{name}.example.net:7404"
     assert shown("agent-primary", "agent-secondary") == set(keys_of(AgentSettings))
 
 
@@ -75,6 +77,9 @@ def test_what_is_left_out_is_the_default_that_the_other_example_shows() -> None:
     primary, secondary = agent("primary"), agent("secondary")
     assert secondary.log_level == primary.log_level == "info"
     assert secondary.hypervisor == primary.hypervisor
+    assert secondary.source == primary.source
+    assert primary.folders.replicas == secondary.folders.replicas
+    assert primary.folders.exports == secondary.folders.exports
 
 
 @pytest.mark.parametrize("name", ["coordinator", "agent-primary"])

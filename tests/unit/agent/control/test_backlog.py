@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from agent.control.backlog import OUTCOME_SECONDS, Backlog
-from agent.source.status import Failure, ReplicationState, ReplicationStatus
+from agent.source.status import Failure, ReplicationState, ReplicationStatus, VerificationStatus
 from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
 from tests.unit.agent.fakes import START, sealed_point
 
@@ -45,6 +45,8 @@ def test_new_state_failure_or_point_of_a_replication_leaves_at_once() -> None:
         replace(STATUS, state=ReplicationState.WAITING),
         replace(STATUS, failure=Failure("c", "cause", "remedy")),
         replace(STATUS, acknowledged_sequence=4),
+        replace(STATUS, warning=Failure("w", "cause", "remedy")),
+        replace(STATUS, verification=VerificationStatus("v", 9, 9, 0, START)),
     ):
         backlog = Backlog()
         backlog.report_replication(STATUS)
@@ -53,6 +55,37 @@ def test_new_state_failure_or_point_of_a_replication_leaves_at_once() -> None:
         backlog.report_replication(changed)
         assert bell.rings == 1
         assert kinds(backlog, 0.1) == ["replication"]
+
+
+def test_verification_that_goes_on_waits_for_the_tick() -> None:
+    backlog = Backlog()
+    backlog.report_replication(STATUS)
+    backlog.take(0)
+    bell = Bell(backlog)
+    backlog.report_replication(replace(STATUS, verification=VerificationStatus("v", 1, 9, 0, None)))
+    assert (bell.rings, kinds(backlog, 0.5), kinds(backlog, 1.0)) == (0, [], ["replication"])
+
+
+def test_forgotten_replication_is_not_told_any_more() -> None:
+    backlog = Backlog()
+    backlog.report_replication(STATUS)
+    backlog.forget_replication("p")
+    assert kinds(backlog) == []
+    backlog.restart()
+    assert kinds(backlog) == []
+
+
+def test_bytes_of_an_order_leave_once_a_second_and_its_steps_at_once() -> None:
+    backlog = Backlog()
+    backlog.report_progress("o", "read", 1, 10)
+    backlog.take(0)
+    bell = Bell(backlog)
+    backlog.report_progress("o", "read", 5, 10)
+    assert (bell.rings, kinds(backlog, 0.5)) == (0, [])
+    (message,) = backlog.take(1.0)
+    assert (message.progress.done_bytes, message.progress.total_bytes) == (5, 10)
+    backlog.report_progress("o", "write", 0, 0)
+    assert (bell.rings, kinds(backlog, 1.1)) == (1, ["progress"])
 
 
 def test_outcome_is_sent_until_it_is_accepted() -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 from agent.control.holdings import Holdings
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.store import ReplicaStore
+from agent.source.assignment import Assignment
 from agent.source.grants import HeldGrant
-from agent.source.state import Assignment
 from replikera.system.randomness import SystemRandomness
 from replikera.wire.v1 import session_pb2, types_pb2
 from tests.support.grants import GrantOffice, terms
+from tests.support.storage_folders import folders_in
 from tests.unit.agent.fakes import AutoClock, FusedFiles, InlineWorker
 
 ONE = "33333333-0000-4000-8000-000000000001"
@@ -21,7 +22,7 @@ async def test_both_sides_of_protections_are_told(tmp_path: Path) -> None:
     assignment = Assignment(ONE, 3, GENERATION, "m", "target", "b:1", timedelta(seconds=30))
     grant = HeldGrant(GrantOffice(terms(ONE, GENERATION, "s", "target")).grant(version=5))
     store = ReplicaStore(
-        FusedFiles(), InlineWorker(), AutoClock(), SystemRandomness(), tmp_path / "replicas"
+        FusedFiles(), InlineWorker(), AutoClock(), SystemRandomness(), folders_in(tmp_path)
     )
     await store.accept(
         AcceptedReplica(OTHER, 3, GENERATION, "peer", "n", "mail", timedelta(hours=1))

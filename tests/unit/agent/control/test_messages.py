@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.control.messages import host_facts, point_message, replication_message
-from agent.source.status import Failure, ReplicationState, ReplicationStatus
+from agent.control.messages import (
+    digests_message,
+    host_facts,
+    point_message,
+    replication_message,
+)
+from agent.replica.point_digests import DiskDigest
+from agent.source.status import Failure, ReplicationState, ReplicationStatus, VerificationStatus
 from replikera.blocks.segment import PointKind
 from replikera.wire.v1 import session_pb2, types_pb2
 from tests.unit.agent.fakes import START, FakeHypervisor, sealed_point
@@ -59,8 +65,41 @@ def test_point_is_told_in_full() -> None:
 
 
 def test_host_tells_the_shortest_interval_of_its_driver(tmp_path: Path) -> None:
-    facts = host_facts(FakeHypervisor(tmp_path), "a-host", "gold", "10.0.0.5:7404")
+    facts = host_facts(FakeHypervisor(tmp_path), "a-host", "gold", "10.0.0.5:7404", [tmp_path])
     assert (facts.name, facts.cloud, facts.hypervisor) == ("a-host", "gold", "fake")
     assert facts.replication_address == "10.0.0.5:7404"
     assert facts.minimum_copy_interval_ms == 1000
     assert facts.agent_version
+    assert list(facts.replica_folders) == [str(tmp_path)]
+
+
+def test_what_was_sent_compared_and_verified_is_told() -> None:
+    verification = VerificationStatus("v", 3, 9, 1, START)
+    status = replace(
+        STATUS,
+        sent_bytes=7,
+        compared_at=START,
+        verification=verification,
+        warning=Failure("w", "cause", "remedy"),
+    )
+    message = replication_message(status)
+    assert (message.sent_bytes, message.compared_at.ToDatetime(tzinfo=UTC)) == (7, START)
+    assert message.warning == types_pb2.Failure(code="w", cause="cause", remedy="remedy")
+    told = message.verification
+    assert (told.verification_id, told.checked_bytes, told.total_bytes) == ("v", 3, 9)
+    assert (told.differing_bytes, told.is_finished) == (1, True)
+    assert told.finished_at.ToDatetime(tzinfo=UTC) == START
+
+
+def test_verification_that_goes_on_has_no_end() -> None:
+    told = replication_message(replace(STATUS, verification=VerificationStatus("v", 0, 9, 0, None)))
+    assert not told.verification.is_finished
+    assert not told.verification.HasField("finished_at")
+    assert not told.HasField("compared_at")
+    assert not told.HasField("warning")
+
+
+def test_digests_name_their_disks() -> None:
+    (disk,) = digests_message([DiskDigest("d", "system.vhdx", 512, b"x" * 32)]).disks
+    assert (disk.disk_id, disk.name, disk.size) == ("d", "system.vhdx", 512)
+    assert disk.sha256 == b"x" * 32

@@ -22,6 +22,11 @@ def order(order_id: str = A) -> orders_pb2.Order:
     return orders_pb2.Order(order_id=order_id, accept_replica=orders_pb2.AcceptReplica())
 
 
+def changing(order_id: str, protection_id: str) -> orders_pb2.Order:
+    action = orders_pb2.StartReplication(protection_id=protection_id)
+    return orders_pb2.Order(order_id=order_id, start_replication=action)
+
+
 def done(order_id: str = A) -> orders_pb2.OrderOutcome:
     return orders_pb2.OrderOutcome(order_id=order_id, done=orders_pb2.Done())
 
@@ -100,6 +105,37 @@ async def test_order_in_hand_is_not_begun_twice(host: Host) -> None:
         await settle()
         assert host.outcomes() == [done()]
     assert host.handled == [A]
+
+
+async def test_orders_that_change_one_protection_come_one_after_the_other(host: Host) -> None:
+    host.gate = asyncio.Event()
+    async with host.running() as orders:
+        orders.submit(changing(A, "p"))
+        orders.submit(changing(B, "p"))
+        await settle()
+        assert host.handled == [A]
+        host.gate.set()
+        await settle()
+    assert host.handled == [A, B]
+
+
+async def test_order_of_another_protection_does_not_wait(host: Host) -> None:
+    host.gate = asyncio.Event()
+    async with host.running() as orders:
+        orders.submit(changing(A, "p"))
+        orders.submit(changing(B, "q"))
+        await settle()
+        assert host.handled == [A, B]
+
+
+async def test_rehearsal_and_settings_do_not_wait_for_each_other(host: Host) -> None:
+    host.gate = asyncio.Event()
+    rehearsal = orders_pb2.StartRehearsal(protection_id="p")
+    async with host.running() as orders:
+        orders.submit(orders_pb2.Order(order_id=A, start_rehearsal=rehearsal))
+        orders.submit(changing(B, "p"))
+        await settle()
+        assert host.handled == [A, B]
 
 
 async def test_finished_order_that_arrives_again_is_only_answered_again(host: Host) -> None:

@@ -156,3 +156,25 @@ def test_page_without_an_answer_gives_way_and_its_list_is_due_with_the_next_chan
     page = answered(reports, ANSWER_SECONDS)
     assert page.is_complete
     assert sequences(page) == [2, 1]
+
+
+def test_removed_replica_is_forgotten_in_the_middle_of_its_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(point_reports, "MAX_PAGE_POINTS", 1)
+    reports = reports_of(p=Replica(1, 2), q=Replica(3))
+    page = take(reports)
+    assert page.protection_id == "p"
+    reports.forget("p")
+    reports.changed("p", [sealed_point(4, "g")], [1])
+    assert answered(reports).protection_id == "q"
+    reports.accepted(page.number)
+    assert reports.take(ANSWER_SECONDS * 2) is None
+
+
+def test_unknown_replica_is_forgotten_without_a_word() -> None:
+    reports = reports_of(q=Replica(3))
+    page = take(reports)
+    reports.forget("p")
+    assert reports.take(0) is None
+    reports.accepted(page.number)

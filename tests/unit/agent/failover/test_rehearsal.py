@@ -435,3 +435,18 @@ async def test_rehearsal_id_that_is_no_uuid_is_refused(site: Site, rehearsal_id:
     with pytest.raises(RehearsalError, match="not a UUID"):
         await site.agent().clean_up(rehearsal_id)
     site.check_foreign_machines()
+
+
+async def test_started_rehearsal_uses_its_replica_until_it_is_cleaned_up(site: Site) -> None:
+    await site.start()
+    assert await site.agent().using(PROTECTION) == (REHEARSAL,)
+    assert await site.agent().using(GENERATION) == ()
+    await site.agent().clean_up(REHEARSAL)
+    assert await site.agent().using(PROTECTION) == ()
+
+
+async def test_failed_rehearsal_uses_nothing(site: Site) -> None:
+    site.hypervisor.guests = [SILENT]
+    with pytest.raises(RehearsalError):
+        await site.start()
+    assert await site.agent().using(PROTECTION) == ()

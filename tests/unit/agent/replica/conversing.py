@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from agent.replica.accepted import AcceptedReplica
 from agent.replica.history import Head
 from agent.replica.receiver import Receiver
 from agent.replica.store import ReplicaStore
@@ -18,17 +19,19 @@ from replikera.wire.v1 import replication_pb2 as wire
 from replikera.wire.v1 import types_pb2
 from tests.support.grants import GrantOffice, terms
 from tests.support.memory_stream import Direction, MemoryStream, stream_pair
+from tests.support.passes import PassSource
 from tests.support.seeded_randomness import SeededRandomness
 from tests.support.segments import (
     ACCEPTED,
     GENERATION,
-    NOTHING,
     PROTECTION,
+    Chunk,
     Segment,
     Write,
     build_segment,
     disks_of,
 )
+from tests.support.storage_folders import folders_in
 from tests.support.virtual_clock import InlineWorker
 from tests.unit.agent.fakes import ManualClock, settle
 
@@ -37,8 +40,24 @@ OFFICE = GrantOffice(terms(PROTECTION, GENERATION, ACCEPTED.source_host_id, TARG
 SIZE = 4 << 20
 DISKS = disks_of(SIZE)
 DATA = Random(1).randbytes(65536)
-FIRST = build_segment(NOTHING, DISKS, [Write(0, 0, DATA), Write(0, 1 << 20, DATA)])
-AFTER_FIRST = Head(GENERATION, 1, FIRST.chain_digest, 0)
+WRITES = [Write(0, 0, DATA), Write(0, 1 << 20, DATA)]
+
+
+def first_pass(attempt: int = 1) -> PassSource:
+    """Return the pass that leads to the first point; `whole(*WRITES)` is its one chunk."""
+    return PassSource(DISKS, attempt=attempt)
+
+
+def _end_of_first() -> tuple[bytes, bytes]:
+    source = first_pass()
+    source.whole(*WRITES)
+    return source.end()
+
+
+FIRST_DIGEST = _end_of_first()[1]
+"""The identity of the first point."""
+
+AFTER_FIRST = Head(GENERATION, 1, FIRST_DIGEST, 0)
 SECOND = build_segment(AFTER_FIRST, DISKS, [Write(0, 4096, b"x" * 512), Write(0, 8192, 4096)])
 
 
@@ -87,10 +106,58 @@ class Source:
     async def present(self, grant: bytes) -> None:
         await self.say(wire.ReplicateRequest(present=wire.PresentGrant(grant=grant)))
 
+    async def begin_pass(self, made: PassSource) -> None:
+        await self.say(wire.ReplicateRequest(pass_begin=wire.PassBegin(header=made.header)))
+
+    async def pass_opened(self, made: PassSource) -> wire.PassOpened:
+        """Open the pass; go on behind what the target has."""
+        await self.begin_pass(made)
+        opened = (await self.answer()).pass_opened
+        made.number, made.digest = opened.chunk, opened.digest
+        made.watermarks = tuple(opened.watermarks)
+        made.records, made.payload_bytes = opened.records, opened.payload_bytes
+        return opened
+
+    async def begin_chunk(self, number: int) -> None:
+        await self.say(wire.ReplicateRequest(chunk_begin=wire.ChunkBegin(number=number)))
+
+    async def end_chunk(self, chunk: Chunk) -> None:
+        ending = wire.ChunkEnd(watermarks=chunk.watermarks, digest=chunk.digest)
+        await self.say(wire.ReplicateRequest(chunk_end=ending))
+
+    async def chunk(self, chunk: Chunk) -> None:
+        """Send a whole chunk."""
+        await self.begin_chunk(chunk.number)
+        if chunk.records:
+            await self.batch(chunk)
+        await self.end_chunk(chunk)
+
+    async def end_pass(self, trailer: bytes, chain_digest: bytes) -> None:
+        ending = wire.PassEnd(trailer=trailer, chain_digest=chain_digest)
+        await self.say(wire.ReplicateRequest(pass_end=ending))
+
+    async def send_first(self, attempt: int = 1) -> wire.Sealed:
+        """Make the first point, in one chunk."""
+        made = first_pass(attempt)
+        await self.pass_opened(made)
+        await self.chunk(made.whole(*WRITES))
+        assert (await self.answer()).WhichOneof("message") == "chunk_durable"
+        await self.end_pass(*made.end())
+        return (await self.answer()).sealed
+
+    async def ask(self, sequence: int, *ranges: tuple[int, int, int]) -> None:
+        asked = [wire.DigestRange(disk=d, offset=o, length=n) for d, o, n in ranges]
+        question = wire.DigestRequest(sequence=sequence, ranges=asked)
+        await self.say(wire.ReplicateRequest(digests=question))
+
+    async def resume(self, attempt: int, records: int) -> None:
+        resuming = wire.SegmentResume(attempt=attempt, records=records)
+        await self.say(wire.ReplicateRequest(resume=resuming))
+
     async def begin(self, segment: Segment) -> None:
         await self.say(wire.ReplicateRequest(begin=wire.SegmentBegin(header=segment.header)))
 
-    async def batch(self, segment: Segment) -> None:
+    async def batch(self, segment: Segment | Chunk) -> None:
         lengths = [len(payload) for payload in segment.payloads]
         manifest = wire.Batch(records=segment.records, payload_lengths=lengths)
         await self.say(wire.ReplicateRequest(batch=manifest))
@@ -127,7 +194,11 @@ class Rig:
 
     def new_store(self) -> ReplicaStore:
         return ReplicaStore(
-            SystemFiles(), InlineWorker(), self.clock, SeededRandomness(1), self.folder
+            SystemFiles(),
+            InlineWorker(),
+            self.clock,
+            SeededRandomness(1),
+            folders_in(self.folder.parent),
         )
 
     @asynccontextmanager
@@ -159,9 +230,9 @@ class Rig:
             return image.read(image.size, 0)
 
 
-async def rig_in(folder: Path) -> Rig:
+async def rig_in(folder: Path, accepted: AcceptedReplica = ACCEPTED) -> Rig:
     """Return a host that has accepted a replica."""
     rig = Rig(folder / "replicas")
     await rig.store.open()
-    await rig.store.accept(ACCEPTED)
+    await rig.store.accept(accepted)
     return rig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.replica.accepted import AcceptedReplica, read_accepted, write_accepted
+from agent.replica.accepted import AcceptedReplica, Seed, read_accepted, write_accepted
 from agent.replica.layout import Layout
 from replikera.blocks.segment import SegmentFormatError
 from tests.support.crash_files import CrashFiles
@@ -27,6 +27,12 @@ def test_terms_come_back(files: CrashFiles) -> None:
     assert read_accepted(files, LAYOUT) == ACCEPTED
 
 
+def test_seeds_come_back(files: CrashFiles) -> None:
+    accepted = replace(ACCEPTED, seeds=(Seed("a.vhdx", "one"), Seed("b.vhdx", "one")))
+    write_accepted(files, LAYOUT, accepted)
+    assert read_accepted(files, LAYOUT) == accepted
+
+
 def test_terms_of_another_protection_are_refused(files: CrashFiles) -> None:
     write_accepted(files, LAYOUT, replace(ACCEPTED, protection_id=GENERATION))
     with pytest.raises(SegmentFormatError, match="another protection"):
@@ -43,6 +49,9 @@ def test_terms_of_another_protection_are_refused(files: CrashFiles) -> None:
         (replace(ACCEPTED, epoch=1 << 63), "epoch"),
         (replace(ACCEPTED, retention=timedelta(seconds=-1)), "retention"),
         (replace(ACCEPTED, retention=timedelta(days=400)), "retention"),
+        (replace(ACCEPTED, seeds=(Seed("d", "../f"),)), "seed '../f' is not inside"),
+        (replace(ACCEPTED, seeds=(Seed("d", ""),)), "of a seed is not a name"),
+        (replace(ACCEPTED, seeds=(Seed("d", "f"), Seed("d", "g"))), "two seeds"),
     ],
 )
 def test_impossible_terms_are_named(accepted: AcceptedReplica, problem: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.replica.admission import admit
+from agent.replica.admission import admit, admit_pass
 from agent.replica.errors import ReplicaError
 from agent.replica.history import Head
 from tests.support.lineages import LineageBench
@@ -97,6 +97,26 @@ def test_another_owner_is_refused(bench: LineageBench) -> None:
     assert error.code == "wrong-epoch"
     error = refusal(bench, build_segment(replace(head, generation=other), DISKS, [], attempt=5))
     assert (error.code, error.is_diverged) == ("wrong-generation", True)
+
+
+def test_the_first_point_is_a_pass_and_no_other_is() -> None:
+    empty = LineageBench().lineage.history
+    first = build_segment(NOTHING, DISKS, [])
+    assert admit_pass(first.header, ACCEPTED, empty).disks == DISKS
+    with pytest.raises(ReplicaError) as error:
+        admit(first.header, ACCEPTED, empty)
+    assert error.value.code == "wrong-kind"
+
+
+def test_a_segment_is_no_pass(bench: LineageBench) -> None:
+    history = bench.lineage.history
+    segment = build_segment(history.head, DISKS, [], attempt=5)
+    with pytest.raises(ReplicaError) as error:
+        admit_pass(segment.header, ACCEPTED, history)
+    assert error.value.code == "wrong-kind"
+    with pytest.raises(ReplicaError) as error:
+        admit_pass(build_segment(NOTHING, DISKS, []).header, ACCEPTED, history)
+    assert error.value.code == "wrong-sequence"
 
 
 def test_a_malformed_header_is_refused(bench: LineageBench) -> None:

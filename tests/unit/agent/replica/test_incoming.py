@@ -8,19 +8,35 @@ from agent.replica.incoming import (
     MAX_MESSAGE_BYTES,
     MAX_PAYLOAD_BYTES,
     MAX_PAYLOADS,
+    MAX_RANGE_BYTES,
+    MAX_RANGES,
+    MAX_SMALL_BYTES,
+    read_messages,
+    read_opening,
+)
+from agent.replica.messages import (
     Abandon,
+    AskDigests,
     Batch,
     Begin,
+    BeginChunk,
+    BeginPass,
     End,
+    EndChunk,
     Ended,
+    EndPass,
     Incoming,
     Open,
     Present,
     ProtocolViolationError,
-    read_messages,
-    read_opening,
+    Resume,
 )
-from replikera.blocks.segment import MAX_HEADER_BYTES, MAX_TRAILER_BYTES, RECORD_BYTES
+from replikera.blocks.segment import (
+    MAX_DISKS,
+    MAX_HEADER_BYTES,
+    MAX_TRAILER_BYTES,
+    RECORD_BYTES,
+)
 from replikera.ports.streams import StreamClosedError
 from replikera.wire.v1 import replication_pb2 as wire
 from replikera.wire.v1 import types_pb2
@@ -55,11 +71,23 @@ def batch(records: bytes, *lengths: int) -> wire.ReplicateRequest:
     return wire.ReplicateRequest(batch=wire.Batch(records=records, payload_lengths=lengths))
 
 
+def question(*ranges: tuple[int, int, int], sequence: int = 0) -> wire.ReplicateRequest:
+    asked = [wire.DigestRange(disk=d, offset=o, length=n) for d, o, n in ranges]
+    return wire.ReplicateRequest(digests=wire.DigestRequest(sequence=sequence, ranges=asked))
+
+
+def chunk_end(*watermarks: int, digest: bytes = b"c" * 32) -> wire.ReplicateRequest:
+    ending = wire.ChunkEnd(watermarks=watermarks, digest=digest)
+    return wire.ReplicateRequest(chunk_end=ending)
+
+
 async def test_every_message_arrives_as_what_it_is() -> None:
     epoch = types_pb2.Epoch(number=2, generation="g")
     opening = wire.OpenReplica(protection_id="p", epoch=epoch, grant=b"signed")
     ending = wire.SegmentEnd(trailer=b"t", chain_digest=b"d" * 32)
     giving_up = wire.Abandon(generation="g", sequence=3, attempt=4)
+    chunk_end = wire.ChunkEnd(watermarks=[0, 512], digest=b"c" * 32)
+    pass_end = wire.PassEnd(trailer=b"t", chain_digest=b"d" * 32)
     assert await taken(
         wire.ReplicateRequest(open=opening),
         wire.ReplicateRequest(begin=wire.SegmentBegin(header=b"h")),
@@ -78,6 +106,22 @@ async def test_every_message_arrives_as_what_it_is() -> None:
         Batch(RECORD, ()),
         End(b"t", b"d" * 32),
         Abandon("g", 3, 4),
+        Ended(None),
+    ]
+    assert await taken(
+        wire.ReplicateRequest(resume=wire.SegmentResume(attempt=4, records=7)),
+        wire.ReplicateRequest(pass_begin=wire.PassBegin(header=b"h")),
+        wire.ReplicateRequest(chunk_begin=wire.ChunkBegin(number=1)),
+        wire.ReplicateRequest(chunk_end=chunk_end),
+        wire.ReplicateRequest(pass_end=pass_end),
+        question((1, 512, 1024), sequence=5),
+    ) == [
+        Resume(4, 7),
+        BeginPass(b"h"),
+        BeginChunk(1),
+        EndChunk((0, 512), b"c" * 32),
+        EndPass(b"t", b"d" * 32),
+        AskDigests(5, ((1, 512, 1024),)),
         Ended(None),
     ]
 
@@ -110,6 +154,48 @@ async def test_every_message_arrives_as_what_it_is() -> None:
             "cannot exist",
         ),
         (wire.ReplicateRequest(abandon=wire.Abandon(sequence=1 << 63)), "cannot exist"),
+        (
+            wire.ReplicateRequest(pass_begin=wire.PassBegin(header=b"h" * (MAX_HEADER_BYTES + 1))),
+            "a header of",
+        ),
+        (
+            wire.ReplicateRequest(pass_end=wire.PassEnd(trailer=b"t" * (MAX_TRAILER_BYTES + 1))),
+            "a trailer of",
+        ),
+        (wire.ReplicateRequest(pass_end=wire.PassEnd(chain_digest=b"d" * 33)), "digest of 33"),
+        (
+            wire.ReplicateRequest(chunk_begin=wire.ChunkBegin(number=1 << 63)),
+            "cannot exist",
+        ),
+        (
+            wire.ReplicateRequest(resume=wire.SegmentResume(attempt=1 << 63, records=1)),
+            "cannot exist",
+        ),
+        (
+            wire.ReplicateRequest(resume=wire.SegmentResume(attempt=1, records=1 << 63)),
+            "cannot exist",
+        ),
+        (chunk_end(), "0 watermarks"),
+        (chunk_end(*[0] * (MAX_DISKS + 1)), "65 watermarks"),
+        (chunk_end(1 << 63), "cannot exist"),
+        (chunk_end(0, digest=b"c" * 31), "digest of 31"),
+        (question(), "0 ranges"),
+        (question(*[(0, 0, 512)] * (MAX_RANGES + 1)), "257 ranges"),
+        (question((0, 0, 0)), "0 bytes to compare"),
+        (question((0, 0, MAX_RANGE_BYTES + 1)), "1048577 bytes to compare"),
+        (question((0, 1 << 63, 512)), "cannot exist"),
+        (question((0, 0, 512), sequence=1 << 63), "cannot exist"),
+        # Decoding would make a hundred times as much of it.
+        (question(*[(0, 0, 0)] * MAX_SMALL_BYTES), "no batch, and"),
+        (
+            wire.ReplicateRequest(present=wire.PresentGrant(grant=b"g" * MAX_SMALL_BYTES)),
+            "no batch, and",
+        ),
+        (
+            batch(RECORD * 60_000).SerializeToString() + question((0, 0, 1)).SerializeToString(),
+            "no batch, and",
+        ),
+        (b"\x1a" + b"\xff" * MAX_SMALL_BYTES, "no batch, and"),
         (wire.ReplicateRequest(open=wire.OpenReplica(grant=LONG)), "a grant of"),
         (wire.ReplicateRequest(present=wire.PresentGrant(grant=LONG)), "a grant of"),
     ],
@@ -136,6 +222,18 @@ async def test_a_payload_of_another_length_than_announced_is_refused() -> None:
 
 async def test_a_stream_that_breaks_inside_a_batch_leaves_nothing_of_it() -> None:
     assert await taken(batch(RECORD, 3, 3), b"abc") == [Ended(None)]
+
+
+async def test_a_batch_that_stops_in_the_middle_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PAYLOAD_SECONDS", 0.01)
+    near, far, _ = stream_pair()
+    incoming: asyncio.Queue[Incoming] = asyncio.Queue(1)
+    await near.send(batch(RECORD, 3).SerializeToString())
+    async with asyncio.timeout(10):
+        await read_messages(far, incoming)
+    assert incoming.get_nowait() == Ended(None)
 
 
 async def test_names_are_cut_before_anybody_stores_them() -> None:

@@ -54,8 +54,8 @@ def test_nobody_finds_an_open_one(bench: LineageBench) -> None:
     opened = bench.begin(segment)
     names = bench.files.list_directory(bench.layout.journal)
     assert names == [bench.layout.open_file(2, 1).name]
-    bench.lineage.discard(opened)
-    bench.lineage.discard(opened)
+    bench.lineage.deltas.discard(opened)
+    bench.lineage.deltas.discard(opened)
     assert bench.files.list_directory(bench.layout.journal) == []
 
 

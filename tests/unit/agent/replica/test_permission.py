@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.replica.errors import ReplicaError
-from agent.replica.incoming import GrantEnded, Incoming
+from agent.replica.messages import GrantEnded, Incoming
 from agent.replica.permission import LOOK_SECONDS, Permission, admitted, terms_of
 from agent.replica.replica import Replica
 from tests.support.segments import ACCEPTED, GENERATION, PROTECTION

@@ -5,18 +5,22 @@ from pathlib import Path
 import pytest
 
 from agent.replica import incoming as incoming_module
-from agent.replica import reception as reception_module
+from agent.replica import replies as replies_module
+from agent.replica import segment_reception
 from replikera.ports.streams import StreamClosedError
+from replikera.wire.v1 import replication_pb2 as wire
 from tests.support.memory_stream import Direction, stream_pair
 from tests.support.segments import GENERATION, PROTECTION
 from tests.unit.agent.fakes import settle
 from tests.unit.agent.replica.conversing import (
     DATA,
-    FIRST,
+    FIRST_DIGEST,
     OFFICE,
     SECOND,
+    WRITES,
     Rig,
     Source,
+    first_pass,
     rig_in,
 )
 
@@ -31,10 +35,10 @@ async def rig(tmp_path: Path) -> Rig:
 async def test_a_reconnecting_source_is_told_the_last_durable_point(rig: Rig) -> None:
     async with rig.conversing() as source:
         await source.opened()
-        await source.send(FIRST)
+        await source.send_first()
     async with rig.conversing() as source:
         opened = await source.opened()
-    assert (opened.sequence, opened.chain_digest) == (1, FIRST.chain_digest)
+    assert (opened.sequence, opened.chain_digest) == (1, FIRST_DIGEST)
 
 
 @pytest.mark.parametrize(
@@ -72,18 +76,19 @@ async def test_a_foreign_host_does_not_end_the_source_s_conversation(rig: Rig) -
         async with rig.conversing("host-b") as stranger:
             await stranger.open()
             await stranger.refusal()
-        assert (await source.send(FIRST)).sequence == 1
+        assert (await source.send_first()).sequence == 1
 
 
 async def test_a_newer_conversation_ends_the_older_one_first(rig: Rig) -> None:
     async with rig.conversing() as older:
         await older.opened()
-        await older.begin(FIRST)
+        await older.begin_pass(first_pass())
+        assert (await older.answer()).pass_opened.chunk == 0
         async with rig.conversing() as newer:
             assert (await newer.opened()).sequence == 0
             with pytest.raises(StreamClosedError):
                 await older.answer()
-            assert (await newer.send(FIRST)).sequence == 1
+            assert (await newer.send_first()).sequence == 1
 
 
 async def test_of_many_conversations_at_once_one_is_left(rig: Rig) -> None:
@@ -101,16 +106,12 @@ async def test_of_many_conversations_at_once_one_is_left(rig: Rig) -> None:
             for source, answer in zip(sources, answers, strict=True)
             if isinstance(answer, bytes)
         ]
-        await living[-1].begin(FIRST)
-        await living[-1].batch(FIRST)
-        await living[-1].end(FIRST)
-        sealed = [(await living[-1].answer()).WhichOneof("message") for _ in range(2)]
-        assert sealed[-1] == "sealed"
+        assert (await living[-1].send_first()).sequence == 1
 
 
 async def test_a_conversation_that_does_not_begin_with_opening_is_refused(rig: Rig) -> None:
     async with rig.conversing() as source:
-        await source.begin(FIRST)
+        await source.begin(SECOND)
         refused = await source.refusal()
     assert refused.failure.code == "protocol-violation"
     assert "host-a" in refused.failure.cause
@@ -122,24 +123,23 @@ async def test_a_host_that_says_nothing_leaves_nothing(rig: Rig) -> None:
     assert rig.store.get(PROTECTION).head.sequence == 0
 
 
-async def test_a_cancelled_conversation_removes_what_was_open(
+async def test_a_cancelled_conversation_leaves_what_was_open_durable(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reception_module, "RECEIPT_BYTES", 1)
+    monkeypatch.setattr(segment_reception, "RECEIPT_BYTES", 1)
     near, far, _ = stream_pair("host-a")
     source = Source(near)
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(rig.receiver.serve(far))
         await source.opened()
-        await source.send(FIRST)
-        before = rig.files()
+        await source.send_first()
         await source.begin(SECOND)
         await source.batch(SECOND)
         assert (await source.answer()).receipt.received_records == 2
         serving.cancel()
-    assert rig.files() == before
     async with rig.conversing() as after:
-        assert (await after.opened()).sequence == 1
+        opened = await after.opened()
+        assert (opened.sequence, opened.open_attempt, opened.durable_records) == (1, 1, 2)
 
 
 async def test_a_host_that_says_nothing_is_not_waited_for(
@@ -151,12 +151,48 @@ async def test_a_host_that_says_nothing_is_not_waited_for(
             await source.answer()
 
 
+async def test_a_host_that_stops_inside_a_batch_is_not_waited_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming_module, "PAYLOAD_SECONDS", 0.01)
+    async with rig.conversing() as source:
+        await source.opened()
+        await source.send_first()
+        await source.begin(SECOND)
+        manifest = wire.Batch(records=SECOND.records, payload_lengths=[512])
+        await source.say(wire.ReplicateRequest(batch=manifest))
+        with pytest.raises(StreamClosedError):
+            await source.answer()
+    async with rig.conversing() as source:
+        opened = await source.opened()
+        assert (opened.open_attempt, opened.durable_records) == (1, 0)
+
+
+async def test_a_host_that_does_not_read_is_not_waited_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies_module, "ANSWER_SECONDS", 0.01)
+    near, far, link = stream_pair("host-a")
+    source = Source(near)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(rig.receiver.serve(far))
+        await source.opened()
+        await source.pass_opened(first_pass())
+        for _ in range(14):
+            await source.ask(0, (0, 0, 512))
+        async with asyncio.timeout(10):
+            await serving
+    await link.close()
+    async with rig.conversing() as after:
+        assert (await after.opened()).open_attempt == 1
+
+
 async def test_nothing_is_read_of_a_host_before_it_is_admitted(rig: Rig) -> None:
     near, far, link = stream_pair("host-b")
     source = Source(near)
     await source.open()
-    await source.begin(FIRST)
-    await source.batch(FIRST)
+    await source.begin(SECOND)
+    await source.batch(SECOND)
     unread = list(link.pipes[Direction.TO_TARGET]._messages)[1:]
     await rig.receiver.serve(far)
     assert (await source.answer()).refused.failure.code == "foreign-source"
@@ -200,7 +236,7 @@ async def test_conversation_ends_with_its_grant(rig: Rig) -> None:
     grant = OFFICE.grant(not_after=rig.clock.now() + timedelta(seconds=100))
     async with rig.conversing() as source:
         await source.opened(grant)
-        await source.send(FIRST)
+        await source.send_first()
         await source.begin(SECOND)
         await source.batch(SECOND)
         await rig.clock.advance(99)
@@ -208,7 +244,7 @@ async def test_conversation_ends_with_its_grant(rig: Rig) -> None:
         await rig.clock.advance(1)
         assert (await source.refusal()).failure.code == "grant-expired"
     head = rig.store.get(PROTECTION).head
-    assert (head.sequence, head.chain_digest) == (1, FIRST.chain_digest)
+    assert (head.sequence, head.chain_digest) == (1, FIRST_DIGEST)
 
 
 async def test_nothing_is_sealed_after_the_end_of_the_grant_however_late_that_is_noticed(
@@ -217,26 +253,42 @@ async def test_nothing_is_sealed_after_the_end_of_the_grant_however_late_that_is
     grant = OFFICE.grant(not_after=rig.clock.now() + timedelta(seconds=100))
     async with rig.conversing() as source:
         await source.opened(grant)
-        await source.begin(FIRST)
-        await source.batch(FIRST)
-        await settle()
+        made = first_pass()
+        await source.pass_opened(made)
+        await source.chunk(made.whole(*WRITES))
+        await source.answer()
         # The wall clock is set forward: who sleeps does not notice.
         rig.clock.elapsed += 101
-        await source.end(FIRST)
+        await source.end_pass(*made.end())
         assert (await source.refusal()).failure.code == "grant-expired"
     assert rig.store.get(PROTECTION).head.sequence == 0
+
+
+@pytest.mark.parametrize("question", ["chunk", "digests"])
+async def test_nothing_is_told_or_taken_after_the_end_of_the_grant(rig: Rig, question: str) -> None:
+    grant = OFFICE.grant(not_after=rig.clock.now() + timedelta(seconds=100))
+    async with rig.conversing() as source:
+        await source.opened(grant)
+        await source.pass_opened(first_pass())
+        rig.clock.elapsed += 101
+        if question == "chunk":
+            await source.begin_chunk(1)
+        else:
+            await source.ask(0, (0, 0, 512))
+        assert (await source.refusal()).failure.code == "grant-expired"
 
 
 async def test_newer_grant_lets_the_conversation_go_on(rig: Rig) -> None:
     now = rig.clock.now()
     async with rig.conversing() as source:
         await source.opened(OFFICE.grant(not_after=now + timedelta(seconds=100)))
-        await source.begin(FIRST)
+        await source.send_first()
+        await source.begin(SECOND)
         await source.present(OFFICE.grant(version=2, not_after=now + timedelta(seconds=300)))
         await settle()
         await rig.clock.advance(200)
-        await source.batch(FIRST)
-        await source.end(FIRST)
+        await source.batch(SECOND)
+        await source.end(SECOND)
         answers = [(await source.answer()).WhichOneof("message") for _ in range(2)]
         assert answers == ["receipt", "sealed"]
         await rig.clock.advance(100)
@@ -266,7 +318,7 @@ async def test_wrong_grant_that_is_presented_ends_the_conversation(
 async def test_damaged_grant_file_stops_the_source_and_no_failover(rig: Rig) -> None:
     async with rig.conversing() as source:
         await source.opened()
-        await source.send(FIRST)
+        await source.send_first()
     path = rig.folder / PROTECTION / "grant.json"
     path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":0'))
     rig.restart()

@@ -1,13 +1,16 @@
+"""A conversation with the replica's own source: what it may say in which order, and what it is told."""
+
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.replica import reception as module
 from agent.replica.history import Head
+from replikera.wire.v1 import replication_pb2 as wire
+from tests.support.passes import PassSource
 from tests.support.segments import (
     GENERATION,
-    NOTHING,
     PROTECTION,
     Segment,
     Write,
@@ -18,10 +21,13 @@ from tests.unit.agent.replica.conversing import (
     AFTER_FIRST,
     DATA,
     DISKS,
-    FIRST,
+    FIRST_DIGEST,
     SECOND,
     SIZE,
+    WRITES,
     Rig,
+    Source,
+    first_pass,
     rig_in,
 )
 
@@ -31,13 +37,14 @@ async def rig(tmp_path: Path) -> Rig:
     return await rig_in(tmp_path)
 
 
-async def test_a_segment_becomes_a_point_with_the_bytes_that_were_sent(rig: Rig) -> None:
+async def test_a_pass_and_a_segment_become_points_with_the_bytes_that_were_sent(rig: Rig) -> None:
     async with rig.conversing() as source:
         opened = await source.opened()
-        assert (opened.sequence, opened.chain_digest, opened.durable_records) == (0, b"", 0)
-        sealed = await source.send(FIRST)
+        assert (opened.sequence, opened.chain_digest) == (0, b"")
+        assert (opened.open_attempt, opened.durable_records) == (0, 0)
+        sealed = await source.send_first()
         assert (sealed.generation, sealed.sequence) == (GENERATION, 1)
-        assert sealed.chain_digest == FIRST.chain_digest
+        assert sealed.chain_digest == FIRST_DIGEST
         assert sealed.sealed_at.ToDatetime().year == 2026
         assert (await source.send(SECOND)).sequence == 2
 
@@ -52,37 +59,31 @@ async def test_a_segment_becomes_a_point_with_the_bytes_that_were_sent(rig: Rig)
 async def test_what_is_sealed_was_durable_before_the_answer(rig: Rig) -> None:
     async with rig.conversing() as source:
         await source.opened()
-        await source.send(FIRST)
+        await source.send_first()
         reopened = rig.new_store()
         await reopened.open()
         head = reopened.get(PROTECTION).head
-    assert (head.sequence, head.chain_digest) == (1, FIRST.chain_digest)
+    assert (head.sequence, head.chain_digest) == (1, FIRST_DIGEST)
 
 
-async def test_receipts_are_cumulative_and_come_before_the_seal(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "RECEIPT_BYTES", 100_000)
-    async with rig.conversing() as source:
-        await source.opened()
-        await source.begin(FIRST)
-        await source.batch(FIRST)
-        receipt = (await source.answer()).receipt
-        assert (receipt.received_records, receipt.received_bytes) == (2, 2 * 65536)
-        assert receipt.durable_records == 0
-        await source.end(FIRST)
-        answers = [(await source.answer()).WhichOneof("message") for _ in range(2)]
-    assert answers == ["receipt", "sealed"]
+Step = Callable[[Source], Awaitable[None]]
 
-
-async def test_small_batches_are_not_receipted_one_by_one(rig: Rig) -> None:
-    async with rig.conversing() as source:
-        await source.opened()
-        await source.begin(FIRST)
-        await source.batch(FIRST)
-        await source.end(FIRST)
-        answers = [(await source.answer()).WhichOneof("message") for _ in range(2)]
-    assert answers == ["receipt", "sealed"]
+CHUNK = first_pass().whole(*WRITES)
+END = b"t", b"d" * 32
+STEPS: dict[str, Step] = {
+    "open": lambda source: source.open(),
+    "begin": lambda source: source.begin(SECOND),
+    "resume": lambda source: source.resume(1, 2),
+    "batch": lambda source: source.batch(SECOND),
+    "end": lambda source: source.end(SECOND),
+    "pass": lambda source: source.begin_pass(first_pass()),
+    "chunk": lambda source: source.begin_chunk(1),
+    "chunk batch": lambda source: source.batch(CHUNK),
+    "chunk end": lambda source: source.end_chunk(CHUNK),
+    "pass end": lambda source: source.end_pass(*END),
+    "question": lambda source: source.ask(0, (0, 0, 512)),
+    "noise": lambda source: source.stream.send(b"\xff\xff\xff"),
+}
 
 
 async def violated(rig: Rig, *steps: str) -> str:
@@ -90,17 +91,7 @@ async def violated(rig: Rig, *steps: str) -> str:
     async with rig.conversing() as source:
         await source.opened()
         for step in steps:
-            match step:
-                case "open":
-                    await source.open()
-                case "begin":
-                    await source.begin(FIRST)
-                case "batch":
-                    await source.batch(FIRST)
-                case "end":
-                    await source.end(FIRST)
-                case _:
-                    await source.stream.send(b"\xff\xff\xff")
+            await STEPS[step](source)
         return (await source.refusal()).failure.code
 
 
@@ -108,19 +99,55 @@ async def violated(rig: Rig, *steps: str) -> str:
     "steps",
     [
         ("open",),
+        ("noise",),
+        ("batch",),
+        ("end",),
+        ("chunk",),
+        ("chunk end",),
+        ("pass end",),
+        ("question",),
+        ("pass", "open"),
+        ("pass", "noise"),
+        ("pass", "begin"),
+        ("pass", "resume"),
+        ("pass", "end"),
+        ("pass", "chunk batch"),
+        ("pass", "chunk end"),
+        ("pass", "chunk", "chunk"),
+        ("pass", "chunk", "pass"),
+        ("pass", "chunk", "pass end"),
+        ("pass", "chunk", "chunk batch", "chunk end", "chunk end"),
+        ("pass", "chunk", "chunk batch", "chunk end", "chunk batch"),
+    ],
+)
+async def test_messages_out_of_their_order_before_the_first_point_end_the_conversation(
+    rig: Rig, steps: tuple[str, ...]
+) -> None:
+    assert await violated(rig, *steps) == "protocol-violation"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
         ("batch",),
         ("end",),
         ("begin", "begin"),
+        ("begin", "resume"),
         ("begin", "open"),
+        ("begin", "noise"),
+        ("begin", "pass"),
+        ("begin", "chunk"),
+        ("begin", "question"),
         ("begin", "batch", "end", "batch"),
         ("begin", "batch", "end", "end"),
-        ("noise",),
-        ("begin", "noise"),
     ],
 )
-async def test_messages_out_of_their_order_end_the_conversation(
+async def test_messages_out_of_their_order_after_it_do_too(
     rig: Rig, steps: tuple[str, ...]
 ) -> None:
+    async with rig.conversing() as source:
+        await source.opened()
+        await source.send_first()
     assert await violated(rig, *steps) == "protocol-violation"
 
 
@@ -134,11 +161,10 @@ async def test_messages_out_of_their_order_end_the_conversation(
         ),
         (replace(SECOND, chain_digest=b"w" * 32), "wrong-digest", False),
         (
-            build_segment(Head(GENERATION, 2, FIRST.chain_digest, 0), DISKS, []),
+            build_segment(Head(GENERATION, 2, FIRST_DIGEST, 0), DISKS, []),
             "wrong-sequence",
             False,
         ),
-        (FIRST, "wrong-sequence", False),
         (build_segment(Head(GENERATION, 1, b"o" * 32, 0), DISKS, []), "diverged", True),
         (
             replace(SECOND, payloads=(b"y" * 512,)),
@@ -159,7 +185,7 @@ async def test_what_the_replica_refuses_is_answered_in_its_words_and_changes_not
 ) -> None:
     async with rig.conversing() as source:
         await source.opened()
-        await source.send(FIRST)
+        await source.send_first()
         await source.begin(segment)
         if segment.records:
             await source.batch(segment)
@@ -167,35 +193,117 @@ async def test_what_the_replica_refuses_is_answered_in_its_words_and_changes_not
         refused = await source.refusal()
     assert (refused.failure.code, refused.is_diverged) == (code, is_diverged)
     head = rig.store.get(PROTECTION).head
-    assert (head.sequence, head.chain_digest) == (1, FIRST.chain_digest)
+    assert (head.sequence, head.chain_digest) == (1, FIRST_DIGEST)
     async with rig.conversing() as source:
         assert (await source.opened()).sequence == 1
         assert (await source.send(SECOND)).sequence == 2
 
 
-async def test_an_unsealed_segment_leaves_nothing_when_the_conversation_ends(rig: Rig) -> None:
+async def test_the_first_point_does_not_come_as_a_segment(rig: Rig) -> None:
     async with rig.conversing() as source:
         await source.opened()
-        await source.send(FIRST)
-    before = rig.files()
+        await source.say(wire.ReplicateRequest(begin=wire.SegmentBegin(header=first_pass().header)))
+        refused = await source.refusal()
+    assert refused.failure.code == "wrong-kind"
+    assert "as a pass" in refused.failure.cause
+    assert rig.store.get(PROTECTION).head.sequence == 0
+
+
+async def test_a_replayed_pass_changes_nothing_after_the_first_point(rig: Rig) -> None:
     async with rig.conversing() as source:
         await source.opened()
+        await source.send_first()
+        await source.begin_pass(first_pass(attempt=2))
+        assert (await source.refusal()).failure.code == "wrong-sequence"
+    assert rig.store.get(PROTECTION).head.chain_digest == FIRST_DIGEST
+
+
+async def test_a_replayed_segment_changes_nothing(rig: Rig) -> None:
+    async with rig.conversing() as source:
+        await source.opened()
+        await source.send_first()
+        await source.send(SECOND)
         await source.begin(SECOND)
-        await source.batch(SECOND)
-    assert rig.files() == before
+        assert (await source.refusal()).failure.code == "wrong-sequence"
+    assert rig.store.get(PROTECTION).head.sequence == 2
 
 
 async def test_abandoning_is_answered_and_bars_the_attempt(rig: Rig) -> None:
     async with rig.conversing() as source:
         await source.opened()
-        await source.begin(FIRST)
-        await source.batch(FIRST)
-        await source.abandon(1, 1)
+        await source.send_first()
+        await source.begin(SECOND)
+        await source.batch(SECOND)
+        await source.abandon(2, 1)
         answer = (await source.answer()).abandoned
-        assert (answer.sequence, answer.attempt_floor) == (1, 2)
-        await source.begin(FIRST)
+        assert (answer.sequence, answer.attempt_floor) == (2, 2)
+        await source.begin(SECOND)
         assert (await source.refusal()).failure.code == "stale-attempt"
     async with rig.conversing() as source:
-        assert (await source.opened()).attempt_floor == 2
-        again = build_segment(NOTHING, DISKS, [Write(0, 0, DATA)], attempt=2)
-        assert (await source.send(again)).sequence == 1
+        opened = await source.opened()
+        assert (opened.attempt_floor, opened.open_attempt) == (2, 0)
+        again = build_segment(AFTER_FIRST, DISKS, [Write(0, 0, DATA)], attempt=2)
+        assert (await source.send(again)).sequence == 2
+
+
+async def test_abandoning_a_pass_removes_it(rig: Rig) -> None:
+    async with rig.conversing() as source:
+        await source.opened()
+        made = first_pass()
+        await source.pass_opened(made)
+        await source.chunk(made.whole(*WRITES))
+        await source.answer()
+        await source.abandon(1, 1)
+        assert (await source.answer()).abandoned.attempt_floor == 2
+        await source.begin_pass(first_pass())
+        assert (await source.refusal()).failure.code == "stale-attempt"
+    assert not any(path.parent.name.startswith("initial-") for path in rig.files())
+    async with rig.conversing() as source:
+        opened = await source.opened()
+        assert (opened.attempt_floor, opened.open_attempt) == (2, 0)
+        assert (await source.send_first(attempt=2)).sequence == 1
+
+
+async def test_a_point_is_compared_by_digest(rig: Rig) -> None:
+    async with rig.conversing() as source:
+        await source.opened()
+        await source.send_first()
+        await source.ask(1, (0, 0, 65536), (0, 1 << 20, 65536), (0, 0, 512))
+        answer = (await source.answer()).digests
+    same, other, part = (answer.digests[n : n + 32] for n in (0, 32, 64))
+    assert answer.sequence == 1
+    assert same == other != part
+
+
+@pytest.mark.parametrize(
+    ("sequence", "asked", "code"),
+    [(2, (0, 0, 512), "unknown-point"), (1, (0, SIZE, 512), "out-of-bounds")],
+)
+async def test_what_cannot_be_compared_is_refused(
+    rig: Rig, sequence: int, asked: tuple[int, int, int], code: str
+) -> None:
+    async with rig.conversing() as source:
+        await source.opened()
+        await source.send_first()
+        await source.ask(sequence, asked)
+        assert (await source.refusal()).failure.code == code
+
+
+async def test_questions_are_answered_in_their_order(rig: Rig) -> None:
+    async with rig.conversing() as source:
+        await source.opened()
+        await source.send_first()
+        await source.send(SECOND)
+        await source.ask(2, (0, 4096, 512))
+        await source.ask(1, (0, 4096, 512))
+        answers = [(await source.answer()).digests for _ in range(2)]
+    assert [answer.sequence for answer in answers] == [2, 1]
+    assert answers[0].digests != answers[1].digests
+
+
+async def test_a_pass_of_other_disks_is_another_pass(rig: Rig) -> None:
+    async with rig.conversing() as source:
+        await source.opened()
+        await source.pass_opened(first_pass())
+        await source.begin_pass(PassSource(disks_of(SIZE, SIZE)))
+        assert (await source.refusal()).failure.code == "stale-attempt"

@@ -205,3 +205,54 @@ def test_what_a_release_left_behind_is_removed(bench: LineageBench) -> None:
     assert bench.sequences == [3, 4]
     assert bench.files.list_directory(bench.layout.undo) == []
     assert bench.files.list_directory(bench.layout.points) == [bench.layout.point_file(3).name]
+
+
+def test_undo_that_no_intent_names_is_removed(bench: LineageBench) -> None:
+    bench.interrupt_apply()
+    for path in bench.layout.intents:
+        bench.files.remove(path)
+    bench.reopen()
+    assert not bench.lineage.history.is_interrupted
+    assert bench.files.status(bench.layout.undo_file(4)) is None
+
+
+def test_one_copy_of_the_intent_is_enough_and_none_is_not(bench: LineageBench) -> None:
+    bench.interrupt_apply()
+    first, second = bench.layout.intents
+    bench.damage(first, 600)
+    bench.reopen()
+    assert bench.lineage.history.in_doubt == 1
+    bench.assert_all_points_are_right()
+    bench.damage(second, 600)
+    assert refused(bench).code == "replica-damaged"
+
+
+def test_an_intent_of_an_earlier_apply_means_nothing(bench: LineageBench) -> None:
+    kept = [bench.files.read_bytes(path, limit=1 << 20) for path in bench.layout.intents]
+    bench.apply()
+    bench.deliver_many(2)
+    for path, data in zip(bench.layout.intents, kept, strict=True):
+        bench.files.remove(path)
+        bench.files.append(path, data)
+    bench.reopen()
+    assert not bench.lineage.history.is_interrupted
+    bench.apply(2)
+    bench.assert_all_points_are_right()
+
+
+def test_a_batch_is_taken_back_to_where_its_redo_is_lost(bench: LineageBench) -> None:
+    bench.deliver_many(3)
+    bench.interrupt_apply(together=4)
+    bench.damage(bench.layout.redo_file(6), -1)
+    bench.reopen()
+    assert bench.sequences == [1, 2, 3, 4, 5]
+    assert bench.lineage.history.position.sequence == 3
+    bench.assert_all_points_are_right()
+    bench.apply(together=4)
+    bench.assert_all_points_are_right()
+
+
+def test_what_points_have_in_common_is_in_memory_once(bench: LineageBench) -> None:
+    bench.reopen()
+    assert len({id(record.machine) for record in bench.lineage.history.records}) == 1
+    assert len({id(record.disks) for record in bench.lineage.history.records}) == 1

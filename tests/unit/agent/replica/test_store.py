@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.replica.errors import ReplicaError
+from agent.replica.layout import Layout
+from agent.replica.removal import mark_removed
 from agent.replica.store import ReplicaStore
 from replikera.blocks.segment import DiskGeometry
 from replikera.system.files import SystemFiles
@@ -16,7 +18,8 @@ from replikera.system.workers import ThreadWorker
 from replikera.vhdx import open_image
 from tests.support.replicas import DISKS, deliver, turns
 from tests.support.seeded_randomness import SeededRandomness
-from tests.support.segments import ACCEPTED, GENERATION, PROTECTION, Write, build_segment
+from tests.support.segments import ACCEPTED, GENERATION, PROTECTION, Write
+from tests.support.storage_folders import folders_in
 from tests.support.virtual_clock import InlineWorker, VirtualClock
 
 OTHER = PROTECTION[:-1] + "9"
@@ -28,7 +31,7 @@ def store_in(folder: Path, clock: VirtualClock | None = None) -> ReplicaStore:
         InlineWorker(),
         clock or VirtualClock(),
         SeededRandomness(1),
-        folder / "replicas",
+        folders_in(folder),
     )
 
 
@@ -170,7 +173,7 @@ async def test_points_are_right_on_real_disks_with_real_threads(tmp_path: Path) 
     disks = (replace(DISKS[0], size=size),)
     worker = ThreadWorker("test", threads=1)
     store = ReplicaStore(
-        SystemFiles(), worker, VirtualClock(), SeededRandomness(1), tmp_path / "replicas"
+        SystemFiles(), worker, VirtualClock(), SeededRandomness(1), folders_in(tmp_path)
     )
     await store.open()
     await store.accept(ACCEPTED)
@@ -186,10 +189,7 @@ async def test_points_are_right_on_real_disks_with_real_threads(tmp_path: Path) 
         for write in writes:
             data = bytes(write.data) if isinstance(write.data, int) else write.data
             content[write.offset : write.offset + len(data)] = data
-        segment = build_segment(replica.head, disks, writes)
-        writer = await replica.begin(segment.header)
-        await writer.add(segment.records, segment.payloads)
-        await writer.seal(segment.trailer, segment.chain_digest)
+        await deliver(replica, writes, disks)
         expected[number] = bytes(content)
         if number == 3:
             await replica.settle()
@@ -211,3 +211,80 @@ async def recovered(folder: Path, store: ReplicaStore, sequence: int) -> bytes:
     ((geometry, found),) = await store.get(PROTECTION).materialise(sequence, path)
     with open_image(SystemFiles().open_read(found)) as image:
         return image.read(geometry.size, 0)
+
+
+async def test_a_removed_replica_is_gone_and_its_task_with_it(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    await store.open()
+    await store.accept(ACCEPTED)
+    replica = store.get(PROTECTION)
+    await deliver(replica, [Write(0, 0, b"x" * 512)])
+    running = asyncio.ensure_future(store.run())
+    await turns()
+    assert await store.remove(PROTECTION, keep_disks=False) == ()
+    assert store.all() == ()
+    with pytest.raises(ReplicaError, match="keeps no replica"):
+        store.get(PROTECTION)
+    with pytest.raises(ReplicaError, match="was removed"):
+        await deliver(replica)
+    assert await store.remove(PROTECTION, keep_disks=False) == ()
+    await store.accept(ACCEPTED)
+    await turns()
+    assert not running.done()
+    running.cancel()
+
+
+async def test_a_long_removal_keeps_nobody_else_waiting(store: ReplicaStore) -> None:
+    await store.accept(ACCEPTED)
+    replica = store.get(PROTECTION)
+    async with replica._base_lock:
+        removal = asyncio.ensure_future(store.remove(PROTECTION, keep_disks=True))
+        again = asyncio.ensure_future(store.accept(ACCEPTED))
+        await turns()
+        other = asyncio.ensure_future(store.accept(replace(ACCEPTED, protection_id=OTHER)))
+        await turns()
+        assert other.done()
+        assert not removal.done()
+        assert not again.done()
+    await removal
+    await again
+    assert len(store.all()) == 2
+
+
+async def test_kept_disks_are_told_again_when_it_is_asked_again(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    await store.open()
+    await store.accept(ACCEPTED)
+    await deliver(store.get(PROTECTION), [Write(0, 0, b"x" * 512)])
+    kept = await store.remove(PROTECTION, keep_disks=True)
+    assert [path.name for path in kept] == ["00-disk-0.vhdx", "01-disk-1.vhdx"]
+    with open_image(SystemFiles().open_read(kept[0])) as image:
+        assert image.read(1024, 0) == b"x" * 512 + bytes(512)
+    assert await store.remove(PROTECTION, keep_disks=True) == kept
+
+
+async def test_a_damaged_replica_can_be_removed_but_not_kept(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    await store.open()
+    folder = await store.accept(ACCEPTED)
+    for name in ("position.0", "position.1"):
+        (folder / name).write_bytes(b"?")
+    again = store_in(tmp_path)
+    await again.open()
+    with pytest.raises(ReplicaError) as raised:
+        await again.remove(PROTECTION, keep_disks=True)
+    assert raised.value.code == "replica-damaged"
+    assert await again.remove(PROTECTION, keep_disks=False) == ()
+    assert not folder.exists()
+    with pytest.raises(ReplicaError, match="keeps no replica"):
+        again.get(PROTECTION)
+
+
+async def test_a_removal_is_finished_at_the_start(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    await store.open()
+    folder = await store.accept(ACCEPTED)
+    mark_removed(SystemFiles(), Layout(folder), None)
+    again = store_in(tmp_path)
+    await again.open()
+    assert (again.all(), folder.exists()) == ((), False)

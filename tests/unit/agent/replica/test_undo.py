@@ -10,14 +10,16 @@ from agent.replica import undo as undo_module
 from agent.replica.errors import ReplicaError
 from agent.replica.frames import Window
 from agent.replica.images import VhdxImages
-from agent.replica.undo import UndoHeader, decode_undo_header, open_undo
-from replikera.blocks.segment import MAX_RECORD_BYTES, RecordKind, SegmentFormatError
+from agent.replica.log_reader import LOST_CHECKSUM
+from agent.replica.undo import UndoHeader, UndoWriter, decode_undo_header, open_undo
+from replikera.blocks.segment import RecordKind, SegmentFormatError
 from tests.support.crash_files import CrashFile
 from tests.support.lineages import LineageBench
 from tests.support.seeded_randomness import SeededRandomness
 from tests.support.segments import GENERATION, Write
 
 MIB = 1 << 20
+GRANULE = 64 << 10
 HEADER = UndoHeader(GENERATION, 4, b"\4" * 32, b"\3" * 32)
 
 
@@ -48,7 +50,20 @@ def test_it_holds_what_the_base_held() -> None:
         assert undo.header.generation == GENERATION
 
 
-def test_ranges_without_blocks_are_zero_records() -> None:
+def test_inside_a_batch_it_holds_what_the_point_before_held() -> None:
+    bench = LineageBench()
+    bench.deliver(Write(0, 0, b"a" * 1024))
+    bench.deliver(Write(0, 512, b"b" * 512), Write(0, 2048, b"c" * 512))
+    bench.deliver(Write(0, 0, b"d" * 1024), Write(0, 2048, 512))
+    bench.apply(together=2)
+    assert before_images(bench, 2) == [(0, 512, 512, b"a" * 512), (0, 2048, 512, None)]
+    assert before_images(bench, 3) == [
+        (0, 0, 1024, b"a" * 512 + b"b" * 512),
+        (0, 2048, 512, b"c" * 512),
+    ]
+
+
+def test_ranges_without_data_are_zero_records_and_not_read() -> None:
     size = 64 * MIB
     bench = LineageBench(sizes=(size,), image_format=VhdxImages(SeededRandomness(1)))
     bench.deliver(Write(0, 4 * MIB, b"a" * 512))
@@ -57,8 +72,8 @@ def test_ranges_without_blocks_are_zero_records() -> None:
     images = before_images(bench, 2)
     zeros = [(offset, length) for _, offset, length, data in images if data is None]
     data = [(offset, length) for _, offset, length, data in images if data is not None]
-    assert data == [(4 * MIB, MAX_RECORD_BYTES)]
-    assert sorted(zeros) == [(0, 4 * MIB), (5 * MIB, MIB), (6 * MIB, 58 * MIB)]
+    assert data == [(4 * MIB, GRANULE)]
+    assert sorted(zeros) == [(0, 4 * MIB), (4 * MIB + GRANULE, 60 * MIB - GRANULE)]
     assert bench.read(1) == bench.contents[1]
     assert bench.read(2) == bench.contents[2]
 
@@ -67,7 +82,7 @@ def test_ranges_without_blocks_are_zero_records() -> None:
 def test_more_than_one_frame_is_written(
     monkeypatch: pytest.MonkeyPatch, payload: int, records: int
 ) -> None:
-    monkeypatch.setattr(undo_module, "UNDO_FRAME_PAYLOAD", payload)
+    monkeypatch.setattr(undo_module, "GATHERED_BYTES", payload)
     monkeypatch.setattr(undo_module, "MAX_BATCH_RECORDS", records)
     monkeypatch.setattr(undo_module, "MAX_RECORD_BYTES", 512)
     bench = LineageBench()
@@ -101,6 +116,22 @@ def test_zero_records_carry_no_payload() -> None:
         assert undo.footer.payload_bytes == 0
 
 
+def test_lost_bytes_are_kept_under_a_checksum_that_nothing_has() -> None:
+    bench = LineageBench()
+    with UndoWriter(bench.files, bench.layout, HEADER, 1) as writer:
+        writer.add(0, 512, memoryview(b"rotten!!" * 64), is_lost=True)
+        writer.add(0, 1024, memoryview(bytes(512)), is_lost=True)
+        writer.finish(bench.now(0))
+        assert list(writer.verify(bench.disks)) == [None]
+        writer.seal()
+    with open_undo(bench.files, bench.layout.undo_file(4)) as undo:
+        (frame,) = undo.frames()
+        assert {bytes(checksum) for checksum in frame.records["checksum"]} == {LOST_CHECKSUM}
+        assert undo.footer.payload_bytes == 1024
+        with pytest.raises(SegmentFormatError):
+            list(frame.pieces(undo.file, Window()))
+
+
 def test_what_does_not_read_back_is_not_sealed_and_the_base_not_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -125,18 +156,20 @@ def test_what_does_not_read_back_is_not_sealed_and_the_base_not_written(
     bench.assert_all_points_are_right()
 
 
-def test_a_failed_one_gives_its_space_back() -> None:
+@pytest.mark.parametrize("operation", ["create", "write"])
+def test_a_failed_one_gives_its_space_back(operation: str) -> None:
     bench = LineageBench()
-    bench.deliver_many(2)
+    bench.deliver_many(3)
 
-    def full(operation: str, path: Path) -> None:
-        if operation == "write" and path.name.endswith(".undo.new"):
+    def full(found: str, path: Path) -> None:
+        if found == operation and path.name == bench.layout.undo_file(3).name + ".new":
             raise OSError(errno.ENOSPC, "full")
 
     bench.files.before = full
     with pytest.raises(ReplicaError, match="no space"):
-        bench.apply()
+        bench.apply(together=2)
     assert bench.files.list_directory(bench.layout.undo) == []
+    assert not [name for name in bench.files.list_directory(bench.layout.folder) if "new" in name]
 
 
 def test_headers_come_back_and_notice_every_flipped_bit() -> None:

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agent.source import conversation as module
-from agent.source.batching import Batch
-from agent.source.conversation import Conversation, Opened
+from agent.source.answers import DurableChunk, Opened, PassOpened
+from agent.source.batching import Batch, Position
+from agent.source.conversation import Conversation
 from agent.source.errors import RefusedError, TargetProtocolError, weightiest
 from replikera.blocks.segment import NO_POINT, zero_record
 from replikera.ports.streams import StreamClosedError
@@ -21,7 +22,16 @@ REFUSED = wire.ReplicateResponse(
         is_diverged=True,
     )
 )
-BATCH = Batch(zero_record(0, 0, 512), (), 512)
+D = b"d" * 32
+END = Position(0, 512)
+
+
+def batch(payloads: tuple[bytes, ...] = (bytes(1 << 20),), records: bytes = b"r" * 48) -> Batch:
+    size = sum(map(len, payloads))
+    return Batch(records, payloads, size, size, END)
+
+
+BATCH = batch((), zero_record(0, 0, 512))
 
 
 @asynccontextmanager
@@ -55,7 +65,7 @@ async def test_a_batch_is_a_manifest_and_its_payloads_as_they_are() -> None:
     payloads = (b"a" * 1000, b"b" * 24)
     async with conversing() as (conversation, far):
         await conversation.begin(b"header")
-        await conversation.send_batch(Batch(b"r" * 48, payloads, 1024))
+        await conversation.send_batch(batch(payloads))
         assert wire.ReplicateRequest.FromString(await far.receive()).begin.header == b"header"
         manifest = wire.ReplicateRequest.FromString(await far.receive()).batch
         assert (manifest.records, list(manifest.payload_lengths)) == (b"r" * 48, [1000, 24])
@@ -68,7 +78,7 @@ async def test_a_newer_grant_does_not_come_between_a_batch_and_its_payloads() ->
         await conversation.begin(b"header")
         async with asyncio.TaskGroup() as group:
             # More messages than the stream takes: the batch waits in its middle.
-            group.create_task(conversation.send_batch(Batch(b"r" * 48, payloads, 2000)))
+            group.create_task(conversation.send_batch(batch(payloads)))
             await asyncio.sleep(0)
             group.create_task(conversation.present(b"newer"))
             received = [await far.receive() for _ in range(3 + len(payloads))]
@@ -189,7 +199,7 @@ async def test_a_target_without_receipts_is_given_up(monkeypatch: pytest.MonkeyP
             await conversation.begin(b"header")
             await far.receive()
             for _number in range(70):
-                await conversation.send_batch(Batch(b"r" * 48, (bytes(1 << 20),), 1 << 20))
+                await conversation.send_batch(batch())
                 await far.receive()
                 await far.receive()
 
@@ -199,7 +209,7 @@ async def test_receipts_let_more_than_the_window_pass() -> None:
         await conversation.begin(b"header")
         await far.receive()
         for number in range(1, 71):
-            await conversation.send_batch(Batch(b"r" * 48, (bytes(1 << 20),), 1 << 20))
+            await conversation.send_batch(batch())
             await far.receive()
             await far.receive()
             receipt = wire.Receipt(received_records=number, received_bytes=number << 20)
@@ -223,7 +233,130 @@ async def test_a_target_that_does_not_answer_is_given_up(monkeypatch: pytest.Mon
             await conversation.open("p", 1, "g")
 
 
+async def test_a_resumed_segment_counts_on_from_what_is_durable() -> None:
+    async with conversing() as (conversation, far):
+        await conversation.resume(7, 3, 4096)
+        asked = wire.ReplicateRequest.FromString(await far.receive()).resume
+        assert (asked.attempt, asked.records) == (7, 3)
+        assert conversation.durable_records == 3
+        await conversation.send_batch(BATCH)
+        receipt = wire.Receipt(received_records=4, received_bytes=4096, durable_records=4)
+        await say(far, wire.ReplicateResponse(receipt=receipt))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert conversation.durable_records == 4
+
+
+async def test_more_durable_than_received_is_a_lie() -> None:
+    with pytest.raises(TargetProtocolError, match="2 of 1 are durable"):
+        async with conversing() as (conversation, far):
+            await conversation.begin(b"header")
+            await conversation.send_batch(BATCH)
+            receipt = wire.Receipt(received_records=1, durable_records=2)
+            await say(far, wire.ReplicateResponse(receipt=receipt))
+            await asyncio.Event().wait()
+
+
+async def test_a_pass_is_opened_and_its_chunks_become_durable() -> None:
+    async with conversing() as (conversation, far):
+        opened = wire.PassOpened(chunk=3, digest=D, watermarks=[512])
+        await say(far, wire.ReplicateResponse(pass_opened=opened))
+        told = await conversation.begin_pass(b"header")
+        assert told == PassOpened(3, D, (512,), 0, 0, is_seeded=False)
+        await conversation.begin_chunk(4)
+        await conversation.end_chunk(4, [1024], D)
+        durable = wire.ChunkDurable(number=4, digest=D)
+        await say(far, wire.ReplicateResponse(chunk_durable=durable))
+        assert await conversation.durable_chunk() == DurableChunk(4, D)
+        kinds = [
+            wire.ReplicateRequest.FromString(await far.receive()).WhichOneof("message")
+            for _ in range(3)
+        ]
+        assert kinds == ["pass_begin", "chunk_begin", "chunk_end"]
+
+
+@pytest.mark.parametrize(("number", "digest"), [(5, D), (4, b"x" * 32), (3, D)])
+async def test_a_chunk_that_was_not_sent_so_is_a_violation(number: int, digest: bytes) -> None:
+    with pytest.raises(TargetProtocolError, match=f"chunk {number}"):
+        async with conversing() as (conversation, far):
+            await conversation.begin_chunk(4)
+            await conversation.end_chunk(4, [1024], D)
+            durable = wire.ChunkDurable(number=number, digest=digest)
+            await say(far, wire.ReplicateResponse(chunk_durable=durable))
+            await asyncio.Event().wait()
+
+
+async def test_chunks_that_nobody_confirms_are_not_followed_by_more() -> None:
+    async with conversing() as (conversation, _):
+        for number in (1, 2):
+            await conversation.end_chunk(number, [512], D)
+        with pytest.raises(AssertionError, match="too many"):
+            await conversation.end_chunk(3, [512], D)
+
+
+async def test_two_questions_are_answered_in_their_order() -> None:
+    async with conversing() as (conversation, far):
+        await conversation.ask_digests(7, [(0, 0, 512), (1, 512, 1024)])
+        await conversation.ask_digests(7, [(0, 512, 512)])
+        asked = wire.ReplicateRequest.FromString(await far.receive()).digests
+        assert asked.sequence == 7
+        assert [(each.disk, each.offset, each.length) for each in asked.ranges] == [
+            (0, 0, 512),
+            (1, 512, 1024),
+        ]
+        for digests in (D * 2, b"e" * 32):
+            answer = wire.Digests(sequence=7, digests=digests)
+            await say(far, wire.ReplicateResponse(digests=answer))
+        assert await conversation.digests(7, 2) == (D, D)
+        assert await conversation.digests(7, 1) == (b"e" * 32,)
+
+
+@pytest.mark.parametrize(("sequence", "digests"), [(8, D), (7, D * 2), (7, b"")])
+async def test_digests_of_something_else_are_a_violation(sequence: int, digests: bytes) -> None:
+    with pytest.raises(TargetProtocolError, match="not 1 of 7"):
+        async with conversing() as (conversation, far):
+            await conversation.ask_digests(7, [(0, 0, 512)])
+            answer = wire.Digests(sequence=sequence, digests=digests)
+            await say(far, wire.ReplicateResponse(digests=answer))
+            await conversation.digests(7, 1)
+
+
+async def test_a_chunk_that_never_becomes_durable_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CHUNK_SECONDS", 0.01)
+    with pytest.raises(StreamClosedError, match="has not made a chunk durable"):
+        async with conversing() as (conversation, _):
+            await conversation.durable_chunk()
+
+
 async def test_a_batch_outside_a_segment_is_a_mistake_of_ours() -> None:
     near, _, _ = stream_pair()
-    with pytest.raises(AssertionError, match="no segment"):
+    with pytest.raises(AssertionError, match="no transfer"):
         await Conversation(near).send_batch(BATCH)
+
+
+async def test_a_target_that_copies_a_seed_first_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
+    receipt = wire.ReplicateResponse(receipt=wire.Receipt())
+    async with conversing() as (conversation, far):
+        async with asyncio.TaskGroup() as group:
+            opening_pass = group.create_task(conversation.begin_pass(b"header"))
+            for _ in range(8):
+                await asyncio.sleep(0.05)
+                await say(far, receipt)
+            opened = wire.PassOpened(digest=D, watermarks=[0], is_seeded=True)
+            await say(far, wire.ReplicateResponse(pass_opened=opened))
+        assert opening_pass.result().is_seeded
+
+
+async def test_a_target_that_only_copies_and_then_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
+    with pytest.raises(StreamClosedError, match="has not answered"):
+        async with conversing() as (conversation, far):
+            await say(far, wire.ReplicateResponse(receipt=wire.Receipt()))
+            await conversation.begin_pass(b"header")

@@ -2,12 +2,18 @@ import pytest
 
 from agent.hypervisor.interface import HypervisorError, TrackingLostError
 from agent.source.errors import (
+    AssignmentError,
+    DisksChangedError,
+    InterruptedReplicationError,
     RefusedError,
     ResyncRequiredError,
     SourceError,
     TargetProtocolError,
+    ViewLimitError,
     failure_of,
+    first_problem,
     resync_of,
+    shown,
     weightiest,
 )
 from agent.source.status import Failure
@@ -25,6 +31,9 @@ REFUSAL = Failure("disk-full", "No space.", "Free some.")
         (HypervisorError("busy", "Cause.", "Remedy."), "busy"),
         (StreamClosedError("host b went away"), "target-unreachable"),
         (TargetProtocolError("b", "it lied"), "protocol-violation"),
+        (DisksChangedError("One is new."), "disks-changed"),
+        (ViewLimitError("view-1", "it is old"), "view-limit"),
+        (AssignmentError("bad-order", "Cause.", "Remedy."), "bad-order"),
         (SegmentFormatError("two disks"), "unsupported-machine"),
         (OSError(28, "No space left"), "state-not-durable"),
         (KeyError("surprise"), "internal-error"),
@@ -70,3 +79,21 @@ def test_an_unexpected_error_outweighs_a_broken_stream() -> None:
 def test_a_broken_stream_alone_is_what_it_is() -> None:
     gone = StreamClosedError("gone")
     assert weightiest(ExceptionGroup("g", [gone])) is gone
+
+
+def test_what_was_ordered_outweighs_whatever_broke_with_it() -> None:
+    told = InterruptedReplicationError()
+    refusal = RefusedError(REFUSAL, is_diverged=True)
+    assert weightiest(ExceptionGroup("g", [StreamClosedError("gone"), refusal, told])) is told
+
+
+def test_a_name_is_shown_short_and_harmless() -> None:
+    assert shown("web-1") == "web-1"
+    hostile = shown("a\n\x1b[2J\u202e" + "x" * 500)
+    assert hostile.isprintable()
+    assert hostile.startswith("a??[2J?")
+    assert len(hostile) < 120
+
+
+def test_a_problem_that_is_not_about_a_field_is_its_text() -> None:
+    assert first_problem(ValueError("too long")) == "too long"

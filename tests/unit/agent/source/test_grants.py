@@ -53,3 +53,12 @@ async def test_newer_grant_is_waited_for() -> None:
         await settle()
         assert waiting.done()
     await held.newer_than(1)
+
+
+def test_removed_grant_is_gone_and_may_be_removed_again(tmp_path: Path) -> None:
+    folder = GrantFolder(FusedFiles(), tmp_path)
+    folder.save(PROTECTION, OFFICE.grant())
+    folder.remove(PROTECTION)
+    folder.remove(PROTECTION)
+    assert folder.load(PROTECTION) == b""
+    assert list(tmp_path.iterdir()) == []

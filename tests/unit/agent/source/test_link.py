@@ -1,31 +1,35 @@
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.source.conversation import Conversation, Opened
-from agent.source.errors import RefusedError, TargetDeniedError
+from agent.source.answers import Opened
+from agent.source.conversation import Conversation
+from agent.source.errors import (
+    InterruptedReplicationError,
+    RefusedError,
+    TargetDeniedError,
+)
 from agent.source.grants import HeldGrant
 from agent.source.link import TargetLink
-from agent.source.state import Assignment
+from agent.source.record import ProtectionRecord
+from agent.source.state import SourceState
 from replikera.denials import Denials
 from replikera.identity import Credentials
 from replikera.ports.streams import StreamClosedError
 from replikera.trust.deny_list import open_deny_list
 from tests.support.authority import VAULT_ID
-from tests.support.fake_hypervisor import MACHINE_ID, FakeHypervisor, describe
+from tests.support.fake_hypervisor import FakeHypervisor, describe
 from tests.support.fake_target import FakeTarget
 from tests.support.grants import GrantOffice, terms
 from tests.support.memory_stream import Faults, MemoryDialler
 from tests.support.source_hosts import SOURCE, source_host
+from tests.support.source_rig import ASSIGNMENT, GENERATION, PROTECTION
 from tests.support.virtual_clock import VirtualClock
 
-PROTECTION = "11111111-1111-4111-8111-111111111111"
-GENERATION = "22222222-2222-4222-8222-222222222222"
 TARGET = "target-host"
-ASSIGNMENT = Assignment(PROTECTION, 1, GENERATION, MACHINE_ID, TARGET, "b:1", timedelta(seconds=30))
 OFFICE = GrantOffice(terms(PROTECTION, GENERATION, SOURCE, TARGET))
 
 
@@ -44,7 +48,13 @@ class Rig:
         self.host = source_host(
             self.folder, hypervisor, self.dialler, self.clock, lambda _status: None, office=OFFICE
         )
-        return TargetLink(self.host, ASSIGNMENT, self.grant)
+        self.host.folder.prepare()
+        self.record = ProtectionRecord(self.host.folder, self.host.worker, SourceState(ASSIGNMENT))
+        return TargetLink(self.host, self.record, self.grant)
+
+    async def order(self, **changes: object) -> None:
+        assignment = replace(self.record.state.assignment, **changes)  # type: ignore[arg-type]  # by name
+        await self.record.update(lambda state: state.ordered(assignment))
 
 
 @pytest.fixture
@@ -140,6 +150,40 @@ async def test_renewed_credentials_outdate_the_conversation_until_the_next(rig: 
         await link.converse(replicate)
         await link.converse(replicate)
     assert seen == [False, True, False, True]
+
+
+async def test_another_address_outdates_the_conversation_and_is_dialled_next(rig: Rig) -> None:
+    seen: list[bool] = []
+
+    async with asyncio.TaskGroup() as group:
+        link = rig.link(group)
+
+        async def replicate(_conversation: Conversation, _opened: Opened) -> None:
+            seen.append(link.is_outdated)
+            await rig.order(target_address=f"host:{len(seen)}")
+            seen.append(link.is_outdated)
+
+        await link.converse(replicate)
+        await link.converse(replicate)
+    assert seen == [False, True, False, True]
+
+
+@pytest.mark.parametrize("order", ["pause", "stop"])
+async def test_what_is_not_to_be_sent_any_more_ends_the_conversation_at_once(
+    rig: Rig, order: str
+) -> None:
+    async def replicate(_conversation: Conversation, _opened: Opened) -> None:
+        await rig.order(target_address="elsewhere:1")
+        await asyncio.sleep(0)
+        if order == "pause":
+            await rig.order(is_paused=True)
+        else:
+            await rig.record.update(SourceState.stopping)
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        with pytest.raises(InterruptedReplicationError):
+            await rig.link(group).converse(replicate)
 
 
 async def test_refusal_weighs_more_than_the_broken_stream(rig: Rig) -> None:

@@ -1,125 +1,139 @@
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import product
+from datetime import UTC, datetime
 
 import pytest
 
-from agent.hypervisor.interface import Mark, View
+from agent.hypervisor.interface import Mark
 from agent.source.errors import ResyncRequiredError
-from agent.source.reconciliation import KeepView, UseMark, Verdict, judge, settle
-from agent.source.state import NO_HEAD, Assignment, Head, OpenAttempt, SourceState
-from replikera.blocks.segment import NO_POINT
-from tests.support.fake_hypervisor import describe
+from agent.source.passes import Leg, ResyncPass, new_initial_pass
+from agent.source.reconciliation import Fate, Verdict, fate_of, judge, mark_of_pass, trusted_mark
+from agent.source.state import Head, OpenAttempt, SourceState
+from agent.source.status import Failure
+from replikera.blocks.segment import NO_POINT, DiskGeometry
+from tests.support.source_rig import ASSIGNMENT, PROTECTION
 
-MACHINE = "machine-1"
-TAG = "11111111-1111-4111-8111-111111111111"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ASSIGNMENT = Assignment(
-    TAG,
-    1,
-    "22222222-2222-4222-8222-222222222222",
-    MACHINE,
-    "target",
-    "b:1",
-    timedelta(seconds=30),
+DISKS = (DiskGeometry("disk-a", "a.vhdx", 1 << 20, 512),)
+OURS, THEIRS = b"a" * 32, b"b" * 32
+MACHINE = ASSIGNMENT.machine_id
+FRESH = SourceState(ASSIGNMENT)
+AT_FIVE = SourceState(
+    ASSIGNMENT, head=Head(5, b"5" * 32, NOW, b"m" * 32, DISKS), attempt=3, mark_id="mark-5"
 )
-OLD, HEAD, OPEN, STRANGE = (bytes([letter]) * 32 for letter in b"ohpx")
-
-
-def state_at(sequence: int, opened: str) -> SourceState:
-    """Return a state whose head is `sequence`; `opened` is "none", "begun" or "pending"."""
-    head = Head(sequence, HEAD, NOW, NO_POINT, ()) if sequence else NO_HEAD
-    digest = OPEN if opened == "pending" else None
-    attempt = OpenAttempt(sequence + 1, 4, "view-4", NOW, NO_POINT, (), digest)
-    is_open = opened != "none"
-    return SourceState(ASSIGNMENT, head=head, attempt=4, open=attempt if is_open else None)
-
-
-def expected(sequence: int, opened: str, target: tuple[int, bytes]) -> Verdict | None:
-    """Return the rules as the design words them; None is diverged."""
-    if opened == "pending" and target == (sequence + 1, OPEN):
-        return Verdict.ACKNOWLEDGED
-    if target == (sequence, HEAD if sequence else NO_POINT):
-        return Verdict.CONTINUE if opened == "none" else Verdict.ABANDON
-    return None
+BEGUN = AT_FIVE.issued(OpenAttempt(6, 4, "view-6", NOW, b"m" * 32, DISKS))
+ENDING = BEGUN.with_digest(OURS)
+SEALED = ENDING.acknowledged()
+FILLING = FRESH.with_initial(new_initial_pass(1, DISKS, Leg("view-1", NOW)))
+FILLED = FILLING.pass_ending(OpenAttempt(1, 1, "view-1", NOW, b"m" * 32, DISKS, OURS))
+COMPARING = AT_FIVE.with_resync(ResyncPass(5, b"5" * 32, DISKS, ((),), ((),), Leg("view-7", NOW)))
 
 
 @pytest.mark.parametrize(
-    ("sequence", "opened", "target_sequence", "target_digest"),
-    list(
-        product(
-            (0, 1, 7),
-            ("none", "begun", "pending"),
-            (0, 1, 2, 6, 7, 8, 9),
-            (NO_POINT, OLD, HEAD, OPEN, STRANGE),
-        )
-    ),
-)
-def test_every_head_of_the_target_has_one_meaning(
-    sequence: int, opened: str, target_sequence: int, target_digest: bytes
-) -> None:
-    state = state_at(sequence, opened)
-    verdict = expected(sequence, opened, (target_sequence, target_digest))
-
-    if verdict is None:
-        with pytest.raises(ResyncRequiredError) as raised:
-            judge(state, target_sequence, target_digest)
-        assert raised.value.failure.code == "diverged"
-        assert str(target_sequence) in raised.value.failure.cause
-    else:
-        assert judge(state, target_sequence, target_digest) is verdict
-
-
-def test_the_table_above_reaches_every_verdict() -> None:
-    cases = product((0, 7), ("none", "begun", "pending"), ((0, NO_POINT), (7, HEAD), (8, OPEN)))
-    assert {expected(*case) for case in cases} == {*Verdict, None}
-
-
-def test_a_divergence_tells_other_content_from_another_position() -> None:
-    with pytest.raises(ResyncRequiredError, match="other content"):
-        judge(state_at(7, "pending"), 8, STRANGE)
-    with pytest.raises(ResyncRequiredError, match="newest recovery point is 5"):
-        judge(state_at(7, "none"), 5, OLD)
-
-
-def view(view_id: str) -> View:
-    return View(view_id, MACHINE, TAG, describe({"disk-a": 512}), NOW)
-
-
-def mark(mark_id: str, machine_id: str = MACHINE) -> Mark:
-    return Mark(mark_id, machine_id, TAG)
-
-
-SETTLED = replace(state_at(3, "none"), mark_id="m3")
-UNSETTLED = replace(SETTLED, unsettled_view_id="v3")
-
-
-@pytest.mark.parametrize(
-    ("state", "views", "found", "outcome"),
+    ("state", "sequence", "digest", "verdict"),
     [
-        (UNSETTLED, (view("v2"), view("v3")), mark("m2"), KeepView(view("v3"))),
-        (UNSETTLED, (view("v3"),), None, KeepView(view("v3"))),
-        (UNSETTLED, (view("v2"),), mark("m3"), UseMark(mark("m3"))),
-        (UNSETTLED, (), mark("v3"), UseMark(mark("v3"))),
-        (SETTLED, (), mark("m3"), UseMark(mark("m3"))),
-        (SETTLED, (view("v3"),), mark("m3"), UseMark(mark("m3"))),
-        (UNSETTLED, (view("v2"),), None, "mark-missing"),
-        (UNSETTLED, (), mark("from-a-backup"), "mark-foreign"),
-        (SETTLED, (), None, "mark-missing"),
-        (SETTLED, (), mark("other"), "mark-foreign"),
-        (SETTLED, (), mark("m3", "machine-2"), "mark-foreign"),
-        (UNSETTLED, (), mark("m2", "machine-2"), "mark-foreign"),
+        (FRESH, 0, NO_POINT, Verdict.CONTINUE),
+        (AT_FIVE, 5, b"5" * 32, Verdict.CONTINUE),
+        (BEGUN, 5, b"5" * 32, Verdict.ABANDON),
+        (ENDING, 5, b"5" * 32, Verdict.ABANDON),
+        (ENDING, 6, OURS, Verdict.ACKNOWLEDGED),
+        (FILLING, 0, NO_POINT, Verdict.CONTINUE),
+        (FILLED, 0, NO_POINT, Verdict.ABANDON),
+        (FILLED, 1, OURS, Verdict.ACKNOWLEDGED),
     ],
 )
-def test_tracking_goes_on_from_the_view_or_an_older_mark_and_from_nothing_else(
-    state: SourceState,
-    views: tuple[View, ...],
-    found: Mark | None,
-    outcome: KeepView | UseMark | str,
+def test_a_head_that_is_one_of_ours_is_understood(
+    state: SourceState, sequence: int, digest: bytes, verdict: Verdict
 ) -> None:
-    if isinstance(outcome, str):
-        with pytest.raises(ResyncRequiredError) as raised:
-            settle(state, views, found)
-        assert raised.value.failure.code == outcome
-    else:
-        assert settle(state, views, found) == outcome
+    assert judge(state, sequence, digest) is verdict
+
+
+@pytest.mark.parametrize(
+    ("state", "sequence", "digest", "words"),
+    [
+        (FRESH, 1, THEIRS, "newest recovery point is 1, .* is 0"),
+        (AT_FIVE, 5, THEIRS, "recovery point 5 .* other content"),
+        (AT_FIVE, 4, b"4" * 32, "newest recovery point is 4"),
+        (AT_FIVE, 6, OURS, "newest recovery point is 6"),
+        (AT_FIVE, 0, NO_POINT, "newest recovery point is 0"),
+        (BEGUN, 6, OURS, "newest recovery point is 6"),
+        (ENDING, 6, THEIRS, "recovery point 6 .* other content"),
+        (ENDING, 7, OURS, "newest recovery point is 7"),
+        (FILLED, 1, THEIRS, "recovery point 1 .* other content"),
+    ],
+)
+def test_every_other_head_requires_a_resync(
+    state: SourceState, sequence: int, digest: bytes, words: str
+) -> None:
+    with pytest.raises(ResyncRequiredError, match=f"(?i){words}") as raised:
+        judge(state, sequence, digest)
+    assert raised.value.failure.code == "diverged"
+
+
+@pytest.mark.parametrize("mark_id", ["mark-5", "view-6"])
+def test_the_mark_of_the_head_or_an_older_one_is_trusted(mark_id: str) -> None:
+    mark = Mark(mark_id, MACHINE, PROTECTION)
+    assert trusted_mark(SEALED, mark) is mark
+
+
+@pytest.mark.parametrize(
+    ("mark", "code"),
+    [
+        (None, "mark-missing"),
+        (Mark("other", MACHINE, PROTECTION), "mark-foreign"),
+        (Mark("", MACHINE, PROTECTION), "mark-foreign"),
+        (Mark("mark-5", "machine-2", PROTECTION), "mark-foreign"),
+    ],
+)
+def test_any_other_mark_requires_a_resync(mark: Mark | None, code: str) -> None:
+    with pytest.raises(ResyncRequiredError) as raised:
+        trusted_mark(SEALED, mark)
+    assert raised.value.failure.code == code
+
+
+@pytest.mark.parametrize(
+    ("mark", "is_ours"),
+    [
+        (None, False),
+        (Mark("view-1", MACHINE, PROTECTION), True),
+        (Mark("mark-0", MACHINE, PROTECTION), True),
+        (Mark("mark-0", "machine-2", PROTECTION), False),
+        (Mark("other", MACHINE, PROTECTION), False),
+        (Mark("", MACHINE, PROTECTION), False),
+    ],
+)
+def test_a_pass_goes_on_from_its_own_mark_alone(mark: Mark | None, *, is_ours: bool) -> None:
+    state = replace(FILLING, mark_id="mark-0")
+    assert (mark_of_pass(state, mark) is mark) is (is_ours or mark is None)
+    assert (mark_of_pass(state, mark) is not None) is is_ours
+
+
+@pytest.mark.parametrize(
+    ("state", "view_id", "is_held", "is_over", "fate"),
+    [
+        # the view of an acknowledged head becomes the mark, whoever is there to hear of it
+        (SEALED, "view-6", False, False, Fate.KEEP),
+        (SEALED, "view-6", False, True, Fate.KEEP),
+        # one that the target may have acknowledged waits
+        (ENDING, "view-6", False, False, Fate.STAY),
+        (ENDING, "view-6", False, True, Fate.DISCARD),
+        # one whose attempt can go on in this process too
+        (BEGUN, "view-6", True, False, Fate.STAY),
+        (BEGUN, "view-6", True, True, Fate.DISCARD),
+        (BEGUN, "view-6", False, False, Fate.DISCARD),
+        # that of a pass stays, or becomes the mark
+        (FILLING, "view-1", False, False, Fate.STAY),
+        (FILLING, "view-1", True, True, Fate.KEEP),
+        (FILLED, "view-1", False, True, Fate.KEEP),
+        (COMPARING, "view-7", False, False, Fate.STAY),
+        (COMPARING, "view-7", False, True, Fate.KEEP),
+        # strangers go
+        (AT_FIVE, "other", False, False, Fate.DISCARD),
+        (FILLING, "other", False, False, Fate.DISCARD),
+        (SEALED.resync_required(Failure("a", "b", "c")), "view-6", True, False, Fate.DISCARD),
+        (FILLING.stopping(), "view-1", True, False, Fate.DISCARD),
+    ],
+)
+def test_every_view_has_its_fate(
+    state: SourceState, view_id: str, fate: Fate, *, is_held: bool, is_over: bool
+) -> None:
+    assert fate_of(state, view_id, is_held=is_held, is_over=is_over) is fate

@@ -10,10 +10,11 @@ import pytest
 from agent.grants import GrantRefusedError
 from agent.hypervisor.interface import HypervisorError
 from agent.source import replicators as module
-from agent.source.errors import AssignmentError, StateFileError
+from agent.source.assignment import Assignment, Compression
+from agent.source.errors import AssignmentError, DisksChangedError, StateFileError
 from agent.source.host import SourceHost
 from agent.source.replicators import Replicators
-from agent.source.state import Assignment, StateFolder
+from agent.source.state_folder import StateFolder
 from agent.source.status import ReplicationState, ReplicationStatus
 from replikera.ports.streams import MessageStream
 from replikera.system.files import SystemFiles
@@ -154,7 +155,13 @@ async def test_the_same_order_again_changes_nothing(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"machine_id": "other"}, {"epoch": 2}, {"target_host_id": "other"}]
+    "change",
+    [
+        {"machine_id": "other"},
+        {"epoch": 2},
+        {"target_host_id": "other"},
+        {"generation": PROTECTION},
+    ],
 )
 async def test_another_order_for_the_same_protection_is_refused(
     rig: Rig, change: dict[str, object]
@@ -164,6 +171,203 @@ async def test_another_order_for_the_same_protection_is_refused(
         with pytest.raises(AssignmentError) as raised:
             await replicators.start(replace(assignment(1), **change))  # type: ignore[arg-type]  # by name
         assert raised.value.failure.code == "already-replicating"
+
+
+async def test_another_order_changes_the_settings_durably(rig: Rig) -> None:
+    changed = replace(
+        assignment(1),
+        copy_frequency=timedelta(minutes=5),
+        compression=Compression.ZSTD,
+        excluded_disk_ids=("unknown",),
+    )
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        await replicators.start(changed)
+        ((held, _),) = replicators.held()
+        assert held == changed
+        state = rig.states.load(PROTECTION)
+        assert state is not None
+        assert state.assignment == changed
+        assert state.head.sequence >= 1
+        reached = rig.sequence(1)
+        await rig.until(lambda: rig.sequence(1) > reached)
+
+
+async def test_a_pause_and_its_end_are_orders_too(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        await replicators.start(replace(assignment(1), is_paused=True))
+        await rig.until(lambda: rig.seen[-1].state is ReplicationState.PAUSED)
+        (status,) = replicators.statuses()
+        assert status.state is ReplicationState.PAUSED
+    async with rig.running() as replicators:
+        await rig.until(lambda: rig.seen[-1].state is ReplicationState.PAUSED)
+        reached = rig.sequence(1)
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) > reached)
+
+
+async def test_a_stopped_protection_is_gone_with_all_that_was_its(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1), OFFICE.grant())
+        await replicators.start(assignment(2))
+        await rig.until(lambda: min(rig.sequence(1), rig.sequence(2)) >= 1)
+        await replicators.stop(PROTECTION)
+        assert [kept.protection_id for kept, _ in replicators.held()] == [
+            assignment(2).protection_id
+        ]
+        assert [status.protection_id for status in replicators.statuses()] == [
+            assignment(2).protection_id
+        ]
+        assert await rig.hypervisor.views(PROTECTION) == ()
+        assert await rig.hypervisor.mark(PROTECTION) is None
+        assert not list(rig.folder.glob(f"{PROTECTION}*"))
+        points = len(rig.targets[PROTECTION].points)
+        seen = len(rig.seen)
+        reached = rig.sequence(2)
+        await rig.until(lambda: rig.sequence(2) > reached + 1)
+        assert len(rig.targets[PROTECTION].points) == points
+        assert {status.protection_id for status in rig.seen[seen:]} == {assignment(2).protection_id}
+
+
+async def test_stopping_again_or_what_was_never_there_is_done_at_once(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        await replicators.stop(PROTECTION)
+        await replicators.stop(PROTECTION)
+        await replicators.stop(assignment(3).protection_id)
+        # And it can begin again, from nothing.
+        rig.targets.clear()
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+
+
+async def test_views_of_a_protection_without_a_file_are_removed_too(rig: Rig) -> None:
+    view = await rig.hypervisor.freeze(MACHINE_ID, PROTECTION)
+    await rig.hypervisor.keep(view)
+    await rig.hypervisor.freeze(MACHINE_ID, PROTECTION)
+    async with rig.running() as replicators:
+        await replicators.stop(PROTECTION)
+    assert await rig.hypervisor.views(PROTECTION) == ()
+    assert await rig.hypervisor.mark(PROTECTION) is None
+
+
+@pytest.mark.parametrize("call", ["discard", "drop_mark", "views", "mark"])
+async def test_a_stop_that_fails_replicates_nothing_and_can_be_repeated(
+    rig: Rig, call: str
+) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        await rig.hypervisor.freeze(MACHINE_ID, PROTECTION)
+        rig.hypervisor.failures[call] = [HypervisorError("busy", "It moves.", "Wait.")]
+        with pytest.raises(HypervisorError):
+            await replicators.stop(PROTECTION)
+        assert replicators.statuses() == ()
+        for order in (
+            replicators.start(assignment(1)),
+            replicators.resync(PROTECTION),
+            replicators.verify(PROTECTION, GENERATION),
+        ):
+            with pytest.raises(AssignmentError) as raised:
+                await order
+            assert raised.value.failure.code == "stopping"
+    reached = len(rig.targets[PROTECTION].opened)
+    async with rig.running() as replicators:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert replicators.statuses() == ()
+        assert len(rig.targets[PROTECTION].opened) == reached
+        await replicators.stop(PROTECTION)
+        assert rig.states.protection_ids() == []
+
+
+async def test_a_damaged_protection_can_be_stopped(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1), OFFICE.grant())
+        await rig.until(lambda: rig.sequence(1) >= 1)
+    rig.states._path(PROTECTION).write_bytes(b'{"version": 1}')
+    async with rig.running() as replicators:
+        (status,) = replicators.statuses()
+        assert status.failure is not None
+        assert "version 1" in status.failure.cause
+        await replicators.stop(PROTECTION)
+        assert replicators.statuses() == ()
+        assert await rig.hypervisor.mark(PROTECTION) is None
+    assert not list(rig.folder.glob(f"{PROTECTION}*"))
+
+
+@pytest.mark.parametrize("identifier", ["../../etc/passwd", "", "x"])
+async def test_what_is_no_protection_is_not_stopped(rig: Rig, identifier: str) -> None:
+    async with rig.running() as replicators:
+        with pytest.raises(AssignmentError) as raised:
+            await replicators.stop(identifier)
+        assert raised.value.failure.code == "bad-order"
+
+
+async def test_a_resync_is_durably_begun_and_one_that_runs_goes_on(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        rig.targets[PROTECTION].digest = b"x" * 32
+    async with rig.running() as replicators:
+        await rig.until(lambda: rig.seen[-1].state is ReplicationState.RESYNC_REQUIRED)
+        reached = rig.targets[PROTECTION].sequence
+        await replicators.resync(PROTECTION)
+        state = rig.states.load(PROTECTION)
+        assert state is not None
+        assert state.resyncing is not None
+        assert state.resync is None
+        await replicators.resync(PROTECTION)
+        await rig.until(lambda: rig.sequence(1) > reached)
+    assert rig.targets[PROTECTION].points[reached + 1] == {
+        name: bytes(disk) for name, disk in rig.hypervisor.disks.items()
+    }
+
+
+async def test_a_resync_over_other_disks_is_refused_by_name(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        rig.hypervisor.resize("disk-a", 131072)
+        with pytest.raises(DisksChangedError, match=r"disk-a.vhdx") as raised:
+            await replicators.resync(PROTECTION)
+        assert raised.value.failure.code == "disks-changed"
+
+
+async def test_a_verification_is_durably_begun(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        await replicators.verify(PROTECTION, GENERATION)
+        state = rig.states.load(PROTECTION)
+        assert state is not None
+        assert state.verification is not None
+        await rig.until(
+            lambda: bool(rig.seen[-1].verification and rig.seen[-1].verification.is_finished)
+        )
+        await replicators.verify(PROTECTION, GENERATION)
+        (status,) = replicators.statuses()
+        assert status.verification is not None
+        assert status.verification.is_finished
+        with pytest.raises(AssignmentError, match="to verify"):
+            await replicators.verify(PROTECTION, "not an id")
+
+
+async def test_orders_about_an_unknown_protection_are_refused(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        for order in (
+            replicators.resync(PROTECTION),
+            replicators.resync("x" * 100_000),
+            replicators.verify(PROTECTION, GENERATION),
+        ):
+            with pytest.raises(AssignmentError) as raised:
+                await order
+            assert raised.value.failure.code == "unknown-protection"
+            assert len(raised.value.failure.cause) < 200
 
 
 async def test_a_malformed_order_leaves_nothing(rig: Rig) -> None:

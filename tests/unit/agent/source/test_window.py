@@ -29,3 +29,10 @@ async def test_receipts_that_cannot_be_true_are_noticed() -> None:
     assert not window.receive(61)
     assert window.receive(60)
     assert not window.receive(59)
+
+
+def test_a_transfer_that_is_resumed_counts_on() -> None:
+    window = Window(100, begun_at=1000)
+    assert not window.receive(999)
+    assert window.receive(1000)
+    assert not window.receive(1001)

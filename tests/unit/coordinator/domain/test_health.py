@@ -33,7 +33,8 @@ TROUBLE = ReplicationReport(
     0,
     NOW,
 )
-SEEN = Observation(HERE, HERE, timedelta(seconds=10), NOW - timedelta(seconds=9), None)
+WARNED = replace(TROUBLE, failure=None, warning=Failure("fallback", "Not consistent.", "Look."))
+SEEN = Observation(HERE, HERE, timedelta(seconds=30), NOW - timedelta(seconds=9), None)
 
 
 def level(state: ProtectionState, seen: Observation) -> HealthLevel:
@@ -67,6 +68,12 @@ def captured(seconds: float) -> Observation:
         (ProtectionState.RESYNC_REQUIRED, SEEN, "critical"),
         (ProtectionState.RESYNC_REQUIRED, replace(SEEN, source=AWAY), "critical"),
         (ProtectionState.FAILED, SEEN, "critical"),
+        (ProtectionState.PROTECTED, replace(SEEN, report=WARNED), "warning"),
+        (ProtectionState.PAUSED, captured(9999), "warning"),
+        (ProtectionState.PAUSED, replace(SEEN, source=AWAY), "unknown"),
+        (ProtectionState.RESYNCHRONIZING, SEEN, "warning"),
+        (ProtectionState.RESYNCHRONIZING, replace(SEEN, report=TROUBLE), "warning"),
+        (ProtectionState.DISABLING, SEEN, "warning"),
     ],
 )
 def test_health_of_what_is_known(state: ProtectionState, seen: Observation, expected: str) -> None:

@@ -18,7 +18,9 @@ from coordinator.domain.hosts import AgentRun, Host, HostFacts, HostState
 from coordinator.domain.identifiers import HostId
 from tests.unit.coordinator.examples import LATER, NOW, SOURCE
 
-FACTS = HostFacts("silver", "hyperv", "2.0", "new:1", timedelta(seconds=30))
+FACTS = HostFacts(
+    "silver", "hyperv", "2.0", "new:1", timedelta(seconds=30), ("D:\\Replicas", "E:\\")
+)
 NOT_ACTIVE = [HostState.QUARANTINED, HostState.REVOKED, HostState.RETIRED]
 
 
@@ -32,6 +34,7 @@ def test_a_host_takes_over_what_its_agent_says_but_not_its_name_or_site() -> Non
     assert (host.cloud, host.hypervisor, host.agent_version) == ("silver", "hyperv", "2.0")
     assert host.replication_address == "new:1"
     assert host.minimum_copy_interval == timedelta(seconds=30)
+    assert host.replica_folders == ("D:\\Replicas", "E:\\")
     assert host.last_seen_at == LATER
     assert (host.run, host.deny_list_version) == (AgentRun(4, "run-4"), 7)
 
@@ -43,6 +46,16 @@ def test_facts_that_cannot_be_shown_are_refused(at: int, text: str) -> None:
     texts[at] = text
     with pytest.raises(InvalidValueError, match="agent"):
         HostFacts(texts[0], texts[1], texts[2], texts[3], timedelta(0))
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [("",), ("x" * 1025,), ("/r\n/s",), ("/r", "/r"), tuple(f"/r/{at}" for at in range(65))],
+)
+def test_folders_that_are_none_are_refused(folders: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidValueError, match="64 different paths") as caught:
+        replace(FACTS, replica_folders=folders)
+    assert caught.value.field == "replica_folders"
 
 
 @pytest.mark.parametrize(

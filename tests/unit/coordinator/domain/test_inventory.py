@@ -40,3 +40,9 @@ def test_the_number_of_machines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(Inventory(three[:2], ()).machines) == 2
     with pytest.raises(InvalidValueError, match="limit is 2"):
         Inventory(three, ())
+
+
+@pytest.mark.parametrize("subnets", [("x" * 101,), ("web",) * 257])
+def test_what_a_host_says_of_its_subnets_is_bounded(subnets: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidValueError, match="'lan' has too many subnets"):
+        Inventory((), (replace(LAN, subnets=subnets),))

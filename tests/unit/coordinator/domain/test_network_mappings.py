@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from coordinator.domain import network_mappings
+from coordinator.domain.decisions import NOTHING
 from coordinator.domain.errors import InvalidValueError, UnknownObjectError
+from coordinator.domain.events import EventKind
 from coordinator.domain.identifiers import MappingId
 from coordinator.domain.inventory import Network
 from coordinator.domain.network_mappings import MappingRequest, rehearsal_connections
@@ -23,7 +25,7 @@ def test_a_mapping_names_both_hosts_and_networks() -> None:
     assert (MAPPING.primary_host_id, MAPPING.primary_network) == (SOURCE.id, "lan")
     assert (MAPPING.secondary_host_id, MAPPING.secondary_network) == (TARGET.id, "dr-lan")
     assert MAPPING.test_network == "bubble"
-    assert DECISION.events[0].detail == "a1/lan to b1/dr-lan"
+    assert DECISION.events[0].detail == "a1/lan to b1/dr-lan, tests on bubble"
 
 
 def test_a_test_network_is_not_needed() -> None:
@@ -56,3 +58,45 @@ def test_adapters_go_to_test_networks_only_and_nowhere_without_one() -> None:
         NicConnection("nic-1", ""),
     )
     assert {nic.network for nic in rehearsal_connections(DESCRIPTION.nics, [])} == {""}
+
+
+def test_a_mapping_is_changed_at_the_secondary_side_alone() -> None:
+    other = Network("dr-2", TARGET.id, is_isolated=False, subnets=())
+    request = replace(
+        REQUEST,
+        secondary_network="dr-2",
+        test_network=None,
+        primary_networks=(),
+        secondary_networks=(other,),
+    )
+    changed, decision = network_mappings.change(MAPPING, request, NOW)
+    assert changed == replace(MAPPING, secondary_network="dr-2", test_network=None)
+    assert decision.aggregates == (changed,)
+    assert decision.events[0].kind is EventKind.NETWORK_MAPPING_CHANGED
+    assert decision.events[0].detail == "a1/lan to b1/dr-2"
+
+
+def test_a_change_to_what_is_already_decides_nothing() -> None:
+    assert network_mappings.change(MAPPING, REQUEST, NOW) == (MAPPING, NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"secondary_network": "void"}, UnknownObjectError),
+        ({"test_network": "void"}, UnknownObjectError),
+        ({"test_network": "dr-lan"}, InvalidValueError),
+    ],
+)
+def test_a_change_is_checked_as_a_new_mapping_is(
+    wrong: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        network_mappings.change(MAPPING, replace(REQUEST, **wrong), NOW)
+
+
+def test_a_deleted_mapping_goes_with_a_line_in_the_history() -> None:
+    decision = network_mappings.delete(MAPPING, SOURCE, TARGET, NOW)
+    assert decision.removed == (MAPPING,)
+    assert decision.events[0].kind is EventKind.NETWORK_UNMAPPED
+    assert decision.events[0].detail == "a1/lan to b1/dr-lan"

@@ -58,7 +58,8 @@ def test_the_source_is_ordered_only_after_the_target_accepted() -> None:
     assert order.action == StartReplication(
         protection.id, 1, IDS.generation, MACHINE.id, TARGET.id, "b1:1", POLICY.copy_frequency
     )
-    (advanced,) = decision.aggregates
+    kept, advanced = decision.aggregates
+    assert kept == protection
     assert isinstance(advanced, Job)
     assert advanced.state is JobState.RUNNING
 

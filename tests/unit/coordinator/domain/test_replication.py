@@ -3,7 +3,7 @@ from datetime import timedelta
 
 from coordinator.domain.identifiers import ProtectionId
 from coordinator.domain.orders import Failure
-from coordinator.domain.replication import ReplicationReport, ReplicationState
+from coordinator.domain.replication import ReplicationReport, ReplicationState, Verification
 from tests.unit.coordinator.examples import NOW
 
 REPORT = ReplicationReport(
@@ -19,3 +19,13 @@ def test_only_another_state_or_failure_tells_more() -> None:
     failed = replace(REPORT, failure=Failure("x", "y", "z"))
     assert failed.tells_more_than(REPORT)
     assert REPORT.tells_more_than(failed)
+
+
+def test_a_warning_and_the_end_of_a_comparison_tell_more() -> None:
+    assert replace(REPORT, warning=Failure("x", "y", "z")).tells_more_than(REPORT)
+    going = replace(REPORT, verification=Verification("v", 1, 2, 0, False, None))
+    further = replace(REPORT, verification=Verification("v", 2, 2, 0, False, None))
+    ended = replace(REPORT, verification=Verification("v", 2, 2, 0, True, NOW))
+    assert not further.tells_more_than(going)
+    assert ended.tells_more_than(further)
+    assert not replace(REPORT, sent_bytes=9, compared_at=NOW).tells_more_than(REPORT)

@@ -24,6 +24,7 @@ from tests.unit.coordinator.vaults import (
     member,
     open_orders,
     protect,
+    report,
     save,
     states,
     the_host,
@@ -99,6 +100,23 @@ async def test_what_a_revoked_host_was_told_to_do_has_failed(vault: Vault) -> No
     assert (await the_protection(vault)).state == "failed"
     assert await open_orders(vault, TARGET.id) == ()
     await receive_outcome(vault, TARGET.id, order.id, Done())
+    assert await the_job(vault, enabling.id) == job
+
+
+@pytest.mark.parametrize("name", ["a1", "b1"])
+async def test_a_job_that_waits_for_the_first_point_ends_with_its_host(
+    vault: Vault, name: str
+) -> None:
+    await equip(vault)
+    enabling = await enable_protection(vault, BY_ANN, "web", "b1", "quick")
+    for host_id in (TARGET.id, SOURCE.id):
+        await receive_outcome(vault, host_id, (await the_order(vault, host_id)).id, Done())
+    await trust.revoke_host(vault, BY_ANN, name, "stolen")
+    job = await the_job(vault, enabling.id)
+    assert (job.state, "revoked" in (job.cause or "")) == ("failed", True)
+    # Readmitted it goes on: the first point is as good as ever, and the job stays as it ended.
+    await report(vault, 1, complete=True)
+    assert (await the_protection(vault)).state == "protected"
     assert await the_job(vault, enabling.id) == job
 
 

@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from coordinator.domain.compression import Compression
 from coordinator.domain.identifiers import (
     Generation,
     HostId,
@@ -15,11 +16,18 @@ from coordinator.domain.orders import (
     AcceptReplica,
     Action,
     CleanUpRehearsal,
+    DigestPoint,
     NicConnection,
     Order,
+    RemoveReplica,
+    ResyncReplication,
+    Seed,
     StartRehearsal,
     StartReplication,
+    StopReplication,
+    VerifyReplication,
 )
+from coordinator.domain.throttle import ThrottleWindow
 from coordinator.orchestration.introductions import Introduction
 from coordinator.rpc import messages
 from coordinator.store.history import Anchor
@@ -91,6 +99,73 @@ def test_every_order_says_what_was_decided() -> None:
     assert rehearse.guest_timeout.ToTimedelta() == timedelta(seconds=60)
     clean = order(CleanUpRehearsal(RehearsalId("r"), ProtectionId("p"))).clean_up_rehearsal
     assert (clean.rehearsal_id, clean.protection_id) == ("r", "p")
+    digest = order(DigestPoint(ProtectionId("p"), Generation("g"), 9)).digest_point
+    assert (digest.protection_id, digest.generation, digest.sequence) == ("p", "g", 9)
+
+
+def test_all_terms_of_a_replica_go_to_its_target() -> None:
+    accept = order(
+        AcceptReplica(
+            ProtectionId("p"),
+            1,
+            Generation("g"),
+            HostId("s"),
+            MachineId("m"),
+            "web",
+            timedelta(0),
+            "/fast",
+            (Seed("os.vhdx", "copy.vhdx"),),
+        )
+    ).accept_replica
+    assert accept.storage_folder == "/fast"
+    assert [(seed.disk_name, seed.file_name) for seed in accept.seeds] == [("os.vhdx", "copy.vhdx")]
+
+
+@pytest.mark.parametrize(
+    ("compression", "wire"),
+    [
+        (Compression.OFF, orders_pb2.COMPRESSION_OFF),
+        (Compression.ADAPTIVE, orders_pb2.COMPRESSION_ADAPTIVE),
+        (Compression.LZ4, orders_pb2.COMPRESSION_LZ4),
+        (Compression.ZSTD, orders_pb2.COMPRESSION_ZSTD),
+    ],
+)
+def test_all_settings_of_replication_go_to_its_source(compression: Compression, wire: int) -> None:
+    start = order(
+        StartReplication(
+            ProtectionId("p"),
+            1,
+            Generation("g"),
+            MachineId("m"),
+            HostId("t"),
+            "t:1",
+            timedelta(seconds=5),
+            compression,
+            (ThrottleWindow(31, 480, 1080, 7), ThrottleWindow(127, 0, 1440, 0)),
+            timedelta(hours=4),
+            ("disk-2",),
+            is_paused=True,
+        )
+    ).start_replication
+    assert int(start.compression) == wire
+    assert [
+        (item.weekdays, item.start_minute, item.end_minute, item.bytes_per_second)
+        for item in start.throttle
+    ] == [(31, 480, 1080, 7), (127, 0, 1440, 0)]
+    assert start.application_consistent_interval.ToTimedelta() == timedelta(hours=4)
+    assert list(start.excluded_disk_ids) == ["disk-2"]
+    assert start.is_paused
+
+
+def test_what_follows_after_the_start_names_its_protection() -> None:
+    name = ProtectionId("p")
+    assert order(ResyncReplication(name)).resync_replication.protection_id == "p"
+    assert order(StopReplication(name)).stop_replication.protection_id == "p"
+    verify = order(VerifyReplication(name, "v")).verify_replication
+    assert (verify.protection_id, verify.verification_id) == ("p", "v")
+    for keep in (True, False):
+        remove = order(RemoveReplica(name, keep_disks=keep)).remove_replica
+        assert (remove.protection_id, remove.keep_disks) == ("p", keep)
 
 
 def test_a_withdrawn_order_is_never_sent_as_an_order() -> None:

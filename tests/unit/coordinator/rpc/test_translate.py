@@ -10,18 +10,22 @@ from coordinator.domain.hello import HeldProtection
 from coordinator.domain.hosts import AgentRun
 from coordinator.domain.identifiers import Generation, HostId, MachineId, ProtectionId
 from coordinator.domain.orders import (
+    DiskDigest,
     Done,
     Failure,
     GuestReport,
     Measurement,
     NicConnection,
+    PointDigests,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
+    ReplicaAccepted,
+    ReplicaRemoved,
     Withdrawn,
 )
 from coordinator.domain.points import PointKind
-from coordinator.domain.replication import ReplicationState
+from coordinator.domain.replication import ReplicationState, Verification
 from coordinator.rpc import messages, translate
 from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
 from tests.unit.coordinator.examples import DESCRIPTION, NOW
@@ -74,6 +78,10 @@ def test_every_outcome_is_understood() -> None:
         GuestReport(is_healthy=True, summary="ok", records=4),
         (NicConnection("n", "bubble"),),
     )
+    read = orders_pb2.PointDigests(
+        disks=[orders_pb2.DiskDigest(disk_id="d", name="d.vhdx", size=5, sha256=b"\xab" * 32)]
+    )
+    assert outcome(point_digests=read) == PointDigests((DiskDigest("d", "d.vhdx", 5, "ab" * 32),))
     silent = translate.outcome(
         orders_pb2.OrderOutcome(rehearsal_started=orders_pb2.RehearsalStarted(machine_id="m"))
     )
@@ -85,6 +93,7 @@ def test_every_outcome_is_understood() -> None:
     "result",
     [
         {},
+        {"replica_removed": orders_pb2.ReplicaRemoved(kept_paths=["x"] * 1025)},
         {"rehearsal_cleaned_up": orders_pb2.RehearsalCleanedUp(removed=["x"] * 1025)},
         {
             "rehearsal_started": orders_pb2.RehearsalStarted(
@@ -99,6 +108,17 @@ def test_every_outcome_is_understood() -> None:
         {
             "rehearsal_started": orders_pb2.RehearsalStarted(
                 disks=[orders_pb2.RecoveredDisk(size=TOO_LARGE)]
+            )
+        },
+        {"point_digests": orders_pb2.PointDigests(disks=[orders_pb2.DiskDigest(sha256=b"x")])},
+        {
+            "point_digests": orders_pb2.PointDigests(
+                disks=[orders_pb2.DiskDigest(sha256=b"x" * 32, size=TOO_LARGE)]
+            )
+        },
+        {
+            "point_digests": orders_pb2.PointDigests(
+                disks=[orders_pb2.DiskDigest(sha256=b"x" * 32)] * 1025
             )
         },
     ],
@@ -162,8 +182,10 @@ def test_facts_and_progress_are_taken_over() -> None:
             agent_version="1",
             replication_address="a:1",
             minimum_copy_interval_ms=1500,
+            replica_folders=["/r", "/s"],
         )
     )
+    assert facts.replica_folders == ("/r", "/s")
     assert facts.minimum_copy_interval == timedelta(milliseconds=1500)
     assert (facts.cloud, facts.hypervisor, facts.agent_version) == ("gold", "hyperv", "1")
     for number in (TOO_LARGE, TOO_LARGE - 1):
@@ -311,3 +333,65 @@ def test_a_stored_version_is_a_number_that_a_column_holds() -> None:
 def test_an_order_that_was_taken_back_in_time_is_told() -> None:
     message = orders_pb2.OrderOutcome(order_id="o", withdrawn=orders_pb2.Withdrawn())
     assert translate.outcome(message) == Withdrawn()
+
+
+def test_a_replica_tells_where_it_is_and_what_it_left() -> None:
+    accepted = orders_pb2.OrderOutcome(replica_accepted=orders_pb2.ReplicaAccepted(path="/r/p"))
+    assert translate.outcome(accepted) == ReplicaAccepted("/r/p")
+    removed = orders_pb2.ReplicaRemoved(kept_paths=["/x/a", "/x/b"])
+    told = translate.outcome(orders_pb2.OrderOutcome(replica_removed=removed))
+    assert told == ReplicaRemoved(("/x/a", "/x/b"))
+    nothing = orders_pb2.OrderOutcome(replica_removed=orders_pb2.ReplicaRemoved())
+    assert translate.outcome(nothing) == ReplicaRemoved(())
+
+
+def full_report(**more: Any) -> session_pb2.ReplicationReport:
+    values: dict[str, Any] = {
+        "protection_id": "p",
+        "state": session_pb2.REPLICATION_STATE_RESYNCHRONIZING,
+        "sent_bytes": 7,
+        "verification": session_pb2.Verification(
+            verification_id="v",
+            checked_bytes=3,
+            total_bytes=4,
+            differing_bytes=1,
+            is_finished=True,
+            finished_at=messages.timestamp(NOW),
+        ),
+        "compared_at": messages.timestamp(NOW),
+        "warning": types_pb2.Failure(code="w", cause="Cause.", remedy="Remedy."),
+    }
+    return session_pb2.ReplicationReport(**values | more)
+
+
+def test_a_report_tells_of_comparisons_and_warnings() -> None:
+    told = translate.replication_report(full_report(), NOW)
+    assert told.state is ReplicationState.RESYNCHRONIZING
+    assert (told.sent_bytes, told.compared_at) == (7, NOW)
+    assert told.verification == Verification("v", 3, 4, 1, is_finished=True, finished_at=NOW)
+    assert told.warning == Failure("w", "Cause.", "Remedy.")
+    paused = session_pb2.ReplicationReport(
+        protection_id="p", state=session_pb2.REPLICATION_STATE_PAUSED
+    )
+    told = translate.replication_report(paused, NOW)
+    assert told.state is ReplicationState.PAUSED
+    assert (told.verification, told.compared_at, told.warning) == (None, None, None)
+    going = session_pb2.Verification(verification_id="v", checked_bytes=1, total_bytes=4)
+    unfinished = translate.replication_report(full_report(verification=going), NOW).verification
+    assert unfinished is not None
+    assert (unfinished.is_finished, unfinished.finished_at) == (False, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sent_bytes": TOO_LARGE},
+        {"verification": session_pb2.Verification(checked_bytes=TOO_LARGE)},
+        {"verification": session_pb2.Verification(total_bytes=TOO_LARGE)},
+        {"verification": session_pb2.Verification(differing_bytes=TOO_LARGE)},
+        {"compared_at": Timestamp(seconds=1 << 60)},
+    ],
+)
+def test_a_report_with_what_nothing_can_be_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValueError):
+        translate.replication_report(full_report(**change), NOW)

@@ -6,6 +6,7 @@ from coordinator.domain.errors import RefusedError, UnknownObjectError
 from coordinator.domain.identifiers import MachineId
 from coordinator.domain.inventory import Inventory
 from coordinator.orchestration.vault import Vault
+from coordinator.store.repository import GROUP
 from tests.unit.coordinator.examples import MACHINE, SOURCE, TARGET
 from tests.unit.coordinator.vaults import BUBBLE, DR_LAN, LAN, equip
 
@@ -41,3 +42,21 @@ async def test_a_machine_is_found_by_name_or_id_unless_two_have_it(vault: Vault)
             await inventories.machine("nobody")
     assert caught.value.code == "unknown-machine"
     assert "replikera vm list" in caught.value.remedy
+
+
+async def test_some_machines_of_one_host_are_found_at_once(vault: Vault) -> None:
+    await equip(vault)
+    many = tuple(
+        replace(MACHINE, id=MachineId(f"m-{at}"), name=f"vm-{at:04}") for at in range(GROUP + 3)
+    )
+    async with vault.store.write() as records:
+        inventories = records.inventories
+        await inventories.replace(SOURCE.id, Inventory(many, (LAN,)))
+        ids = [machine.id for machine in many]
+        assert await inventories.machines_of(SOURCE.id, reversed(ids)) == many
+        assert await inventories.machines_of(SOURCE.id, (MachineId("gone"), ids[1])) == many[1:2]
+        assert await inventories.machines_of(TARGET.id, ids) == ()
+        assert await inventories.machines_of(SOURCE.id, ()) == ()
+        both = await inventories.networks_of(SOURCE.id, TARGET.id, SOURCE.id)
+        assert set(both) == {LAN, DR_LAN, BUBBLE}
+        assert len(both) == 3

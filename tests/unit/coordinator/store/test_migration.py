@@ -14,6 +14,7 @@ from coordinator.domain.control import VaultMode
 from coordinator.domain.decisions import Decision
 from coordinator.domain.events import Event, EventKind
 from coordinator.domain.hosts import HostState
+from coordinator.domain.policy_settings import PolicySettings
 from coordinator.store import schema
 from coordinator.store.database import Store
 from coordinator.store.errors import StoreError
@@ -169,6 +170,34 @@ async def test_an_old_vault_goes_on_with_everything_it_has(tmp_path: Path) -> No
         event = Event(EPOCH, EventKind.HOST_INVITED, "new")
         await writing.save(Decision(events=(event,)), BY_VAULT)
     assert (await store.verify_history()).number == head.number + 1
+    await store.close()
+
+
+async def test_a_host_of_an_old_vault_offers_no_folder_until_it_tells(tmp_path: Path) -> None:
+    path = tmp_path / "vault.db"
+    make_first_schema(path, *OLD_ROWS)
+    store = Store(path)
+    await store.open()
+    async with store.read() as records:
+        assert (await records.hosts.get("h1")).replica_folders == ()
+        assert (await records.jobs.get("j1")).result is None
+        assert await records.storage_mappings.all() == ()
+    await store.close()
+
+
+async def test_policies_and_protections_of_an_old_vault_go_on_as_they_did(tmp_path: Path) -> None:
+    path = tmp_path / "vault.db"
+    make_first_schema(path, *OLD_ROWS)
+    store = Store(path)
+    await store.open()
+    async with store.read() as records:
+        policy = await records.policies.get("quick")
+        plain = PolicySettings(policy.copy_frequency, policy.retention)
+        assert policy.settings == plain
+        protection = await records.protections.get("web")
+        assert (protection.excluded_disk_ids, protection.seeds) == ((), ())
+        assert (protection.storage_folder, protection.replica_path) == ("", "")
+        assert not protection.is_paused
     await store.close()
 
 

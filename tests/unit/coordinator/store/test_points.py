@@ -1,10 +1,28 @@
+import itertools
 from dataclasses import replace
+from datetime import timedelta
+
+import pytest
 
 from coordinator.domain.identifiers import Generation, MachineId, ProtectionId
-from coordinator.domain.points import PointChanges, PointReport, RecoveryPoint
+from coordinator.domain.point_selection import (
+    LATEST,
+    LATEST_APPLICATION_CONSISTENT,
+    parse,
+    select,
+)
+from coordinator.domain.points import (
+    MAX_INTEGER,
+    PointChanges,
+    PointKind,
+    PointReport,
+    RecoveryPoint,
+)
 from coordinator.orchestration.vault import Vault
+from coordinator.store.points import PointFilter, PointTotals
 from coordinator.store.repository import GROUP
-from tests.unit.coordinator.examples import recovery_point
+from tests.support.seeded_randomness import SeededRandomness
+from tests.unit.coordinator.examples import NOW, recovery_point
 from tests.unit.coordinator.vaults import protect, report, save, the_protection
 
 
@@ -68,3 +86,69 @@ async def test_points_of_another_generation_are_kept_apart(vault: Vault) -> None
         assert await records.points.known(whole) == {9: old.chain_digest}
         change = PointReport(protection.id, other, (old,), (1, 2), is_complete=False, number=1)
         assert await records.points.known(change) == {9: old.chain_digest}
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_the_store_selects_the_point_that_the_domain_does(vault: Vault, seed: int) -> None:
+    protection = await protect(vault)
+    drawn = SeededRandomness(seed).bytes(40)
+    points = [
+        recovery_point(
+            at + 2,
+            protection_id=protection.id,
+            generation=protection.generation,
+            kind=list(PointKind)[number % 3],
+            capture_ended_at=NOW + timedelta(seconds=at + 2 + number % 5),
+        )
+        for at, number in enumerate(drawn)
+        if number > 60
+    ]
+    changes = PointChanges(protection.id, protection.generation, tuple(points), (1,))
+    ends = sorted({point.capture_ended_at for point in points})
+    moments = [end + timedelta(microseconds=by) for end in ends for by in (-1, 0)]
+    texts = [LATEST, LATEST_APPLICATION_CONSISTENT, *map(str, range(1, 50))]
+    texts += [moment.isoformat() for moment in moments]
+    texts += [f"{protection.generation}:9", f"{protection.id}:9"]
+    async with vault.store.write() as records:
+        await records.points.apply(changes)
+        for selector in map(parse, texts):
+            expected = select(points, selector)
+            assert await records.points.selected(protection, selector) == expected, selector
+
+
+async def test_a_list_shows_what_is_wanted_page_by_page(vault: Vault) -> None:
+    protection = await protect(vault)
+    for sequence, kind in zip(range(2, 12), itertools.cycle(PointKind), strict=False):
+        await report(vault, sequence, kind=kind)
+    consistent = PointFilter(PointKind.APPLICATION_CONSISTENT)
+    stretch = PointFilter(None, NOW + timedelta(seconds=3), NOW + timedelta(seconds=6))
+    both = replace(stretch, kind=PointKind.APPLICATION_CONSISTENT)
+    async with vault.store.read() as records:
+        found = []
+        for wanted in (consistent, stretch, both):
+            first = await records.points.page(protection, None, 2, wanted)
+            rest = await records.points.page(protection, first.next_cursor, 9, wanted)
+            items = (*first.items, *rest.items) if first.next_cursor else first.items
+            found.append([point.sequence for point in items])
+    assert found == [[9, 6, 3], [5, 4, 3], [3]]
+
+
+async def test_totals_are_those_of_the_present_generation(vault: Vault) -> None:
+    protection = await protect(vault)
+    await report(vault, 2, 3)
+    await report(vault, released=(1,))
+    lost = Generation("lost")
+    point = recovery_point(1, protection_id=protection.id, generation=lost)
+    async with vault.store.write() as records:
+        await records.points.apply(PointChanges(protection.id, lost, (point,), ()))
+        assert await records.points.totals(protection) == PointTotals(2, 8192, 2)
+        nothing = replace(protection, generation=Generation("next"))
+        assert await records.points.totals(nothing) == PointTotals(0, 0, 0)
+
+
+async def test_what_a_target_claims_may_be_too_much_to_add_up(vault: Vault) -> None:
+    protection = await protect(vault)
+    await report(vault, 2, 3, 4, payload_bytes=MAX_INTEGER)
+    async with vault.store.read() as records:
+        totals = await records.points.totals(protection)
+    assert (totals.count, totals.payload_bytes) == (4, MAX_INTEGER)

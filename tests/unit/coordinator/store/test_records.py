@@ -9,7 +9,7 @@ from coordinator.domain.identifiers import HostId, JobId, KeyId, OrderId, Rehear
 from coordinator.domain.jobs import JobState
 from coordinator.domain.orders import CleanUpRehearsal, Failure, Order
 from coordinator.domain.rehearsals import Rehearsal, RehearsalState
-from coordinator.domain.replication import ReplicationReport, ReplicationState
+from coordinator.domain.replication import ReplicationReport, ReplicationState, Verification
 from coordinator.orchestration.vault import Vault
 from coordinator.store.database import Store
 from coordinator.store.history import Anchor
@@ -86,6 +86,10 @@ async def test_the_last_report_of_a_protection_takes_the_place_of_the_one_before
         NOW,
         4,
         NOW,
+        5,
+        Verification("job", 1, 2, 0, is_finished=True, finished_at=NOW),
+        NOW,
+        Failure("w", "x", "y"),
     )
     newer = replace(
         report,

@@ -7,6 +7,7 @@ from coordinator.domain.commands import by_operator
 from coordinator.domain.decisions import Decision
 from coordinator.domain.errors import RefusedError
 from coordinator.domain.events import Event, EventKind
+from coordinator.domain.policy_settings import PolicySettings
 from coordinator.orchestration.catalogue import create_policy
 from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.examples import NOW
@@ -37,9 +38,9 @@ async def test_a_repeated_request_is_recognised_and_another_with_its_key_refused
 
 async def test_the_same_request_at_the_same_time_acts_once(vault: Vault) -> None:
     asked = by_operator("ann", "once", b"digest")
-    week = timedelta(days=7)
+    settings = PolicySettings(timedelta(minutes=5), timedelta(days=7))
     made = await asyncio.gather(
-        *(create_policy(vault, asked, "weekly", timedelta(minutes=5), week) for _ in range(8))
+        *(create_policy(vault, asked, "weekly", settings) for _ in range(8))
     )
     assert len({policy.id for policy in made}) == 1
     async with vault.store.read() as records:

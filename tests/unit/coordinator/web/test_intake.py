@@ -10,8 +10,9 @@ from coordinator.domain.operators import Operator, OperatorRole
 from coordinator.web import intake
 from coordinator.web.intake import command_of, read_body, read_query
 from coordinator.web.models import ListQuery, NoQuery
+from coordinator.web.policy_requests import PolicyRequest
 from coordinator.web.problems import BadRequestError, QueryError
-from coordinator.web.requests import AuditQuery, CleanUpRequest, JobQuery, PolicyRequest
+from coordinator.web.requests import AuditQuery, CleanUpRequest, JobQuery
 from tests.unit.coordinator.examples import NOW
 from tests.unit.coordinator.requests import request
 

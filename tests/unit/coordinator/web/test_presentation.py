@@ -16,7 +16,7 @@ from coordinator.orchestration.status import HostStatus
 from coordinator.store.history import HistoryLine
 from coordinator.web import presentation
 from replikera.identity import Role
-from tests.unit.coordinator.examples import LATER, MACHINE, NOW, POLICY, SOURCE, TARGET
+from tests.unit.coordinator.examples import LATER, MACHINE, NOW, SOURCE, TARGET
 from tests.unit.coordinator.vaults import BUBBLE
 
 HOSTS = {SOURCE.id: SOURCE, TARGET.id: TARGET}
@@ -44,19 +44,31 @@ def test_a_host_that_is_not_trusted_says_so_with_a_cause(state: HostState) -> No
     assert [(leaf.serial, leaf.state) for leaf in shown.certificates] == [("1f", "active")]
 
 
+def test_a_host_is_shown_with_the_folders_that_it_offers() -> None:
+    offering = replace(SOURCE, replica_folders=("/r", "/s"))
+    shown = presentation.host_detail(HostStatus(offering, is_connected=True, last_seen_at=None), ())
+    assert shown.replica_folders == ["/r", "/s"]
+
+
 def test_a_machine_names_its_host_and_its_protection() -> None:
     shown = presentation.machine(MACHINE, HOSTS, "protection")
     assert (shown.host, shown.site, shown.protection) == ("a1", "a", "protection")
     assert [(disk.disk_id, disk.size) for disk in shown.disks] == [("disk-1", 1 << 30)]
     assert [nic.network for nic in shown.nics] == ["lan", "storage"]
+    (disk,), (nic, _) = MACHINE.description.disks, MACHINE.description.nics
+    description = replace(
+        MACHINE.description,
+        disks=(replace(disk, storage_class="gold"),),
+        nics=(replace(nic, subnet="web"),),
+    )
+    told = presentation.machine(replace(MACHINE, description=description), HOSTS, None)
+    assert (told.disks[0].storage_class, told.nics[0].subnet) == ("gold", "web")
     assert presentation.machine(MACHINE, HOSTS, None).protection is None
 
 
-def test_networks_and_policies_are_shown_in_the_units_of_the_api() -> None:
+def test_networks_are_shown_with_their_host() -> None:
     network = presentation.network(BUBBLE, HOSTS)
     assert (network.host, network.site, network.is_isolated) == ("b1", "b", True)
-    policy = presentation.policy(POLICY)
-    assert (policy.copy_frequency_seconds, policy.retention_hours) == (5, 1)
 
 
 def test_sites_and_clouds_are_shown_by_name() -> None:

@@ -13,8 +13,9 @@ from coordinator.domain.errors import (
     UnknownObjectError,
 )
 from coordinator.store.errors import StoreError
+from coordinator.web.policy_requests import PolicyRequest
 from coordinator.web.problems import CONTENT_TYPE, BadRequestError, QueryError, problems
-from coordinator.web.requests import JobQuery, PolicyRequest
+from coordinator.web.requests import JobQuery
 from tests.unit.coordinator.requests import body_of, request
 
 

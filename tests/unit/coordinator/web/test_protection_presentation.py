@@ -71,11 +71,6 @@ def test_a_protection_is_shown_with_health_lag_and_newest_point() -> None:
     assert blank.grant is None
 
 
-def test_a_point_is_shown_whole() -> None:
-    shown = presentation.point(recovery_point(4))
-    assert (shown.sequence, shown.kind, shown.payload_bytes) == (4, "crash-consistent", 4096)
-
-
 def test_a_test_failover_is_shown_whole() -> None:
     shown = presentation.rehearsal(REHEARSAL, "web")
     assert (shown.protection, shown.point.sequence) == ("web", 4)
@@ -95,6 +90,7 @@ def test_a_job_is_shown_with_its_tasks_progress_and_what_may_be_done() -> None:
     assert shown.progress is not None
     assert (shown.progress.done_bytes, shown.progress.rate) == (1, 3.0)
     assert (shown.allowed_actions, shown.cancel_requested_at) == (["cancel"], None)
+    assert shown.result is None
     asked = presentation.job(job.cancel((), LATER)[0], None)
     assert (asked.progress, asked.allowed_actions) == (None, [])
     assert asked.cancel_requested_at == LATER

@@ -7,7 +7,7 @@ from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.asking import Asking, asking
 from tests.unit.coordinator.examples import TARGET
-from tests.unit.coordinator.vaults import equip, protect, report, the_order
+from tests.unit.coordinator.vaults import equip, protect, the_order
 
 
 @pytest.fixture
@@ -31,14 +31,6 @@ async def test_a_protection_is_found_by_name_and_by_id(vault: Vault, owner: Aski
     assert by_name == await owner.get(f"/protections/{protection.id}")
     assert by_name["state"] == "protected"
     assert (await owner.get("/protections"))["items"] == [by_name]
-
-
-async def test_points_are_listed_newest_first_a_page_at_a_time(vault: Vault, owner: Asking) -> None:
-    await protect(vault)
-    await report(vault, 2, 3)
-    first = await owner.get("/protections/web/points?limit=2")
-    rest = await owner.get(f"/protections/web/points?limit=2&cursor={first['next_cursor']}")
-    assert [point["sequence"] for point in first["items"] + rest["items"]] == [3, 2, 1]
 
 
 async def test_a_test_failover_is_started_shown_and_cleaned_up(vault: Vault, owner: Asking) -> None:

@@ -27,6 +27,7 @@ JOB = JobAnswer(
     cancel_requested_at=None,
     finished_at=None,
     progress=None,
+    result=None,
     allowed_actions=[],
 )
 

@@ -44,3 +44,10 @@ def test_why_a_host_is_not_let_in_and_its_certificates_are_shown() -> None:
         "CERTIFICATE STATE ISSUED ENDS",
         "1f denied 2026-11-22 20:14:55Z 2026-11-29 20:14:55Z",
     ]
+
+
+def test_the_folders_that_a_host_offers_are_shown() -> None:
+    offering = rendered({"replica_folders": ["D:\\Replicas", "E:\\"]})
+    assert "replica folders D:\\Replicas, E:\\" in offering
+    assert "replica folders none told" in rendered({"replica_folders": []})
+    assert not [line for line in rendered({}) if line.startswith("replica folders")]

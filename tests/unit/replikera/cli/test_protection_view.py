@@ -1,6 +1,14 @@
 import pytest
 
-from replikera.cli.protection_view import advice, lag, last_test_failover, newest_point
+from replikera.cli.protection_view import (
+    advice,
+    lag,
+    lag_and_target,
+    last_test_failover,
+    newest_point,
+    placement,
+    replication,
+)
 
 
 def test_a_lag_that_is_not_known_is_never_zero() -> None:
@@ -34,3 +42,33 @@ def test_advice_is_cause_then_remedy() -> None:
     )
     assert advice({"name": "web", "cause": "Full"}) == "web: Full."
     assert advice({"name": "w\x1b", "remedy": "Wait"}) == "w\\x1b: Wait."
+
+
+def test_a_target_is_named_beside_a_lag_that_is_not_known() -> None:
+    assert lag_and_target({"lag_seconds": None, "rpo_target_seconds": 90}) == (
+        "unknown (RPO target 1m 30s)"
+    )
+    assert lag_and_target({"lag_seconds": 1}) == "1s"
+
+
+def test_nothing_is_said_of_what_is_not_told() -> None:
+    assert replication({}) == []
+    assert placement({"excluded_disks": [], "replica_path": ""}) == []
+    assert placement({"storage_folder": "/fast"}) == [("storage folder", "/fast")]
+
+
+@pytest.mark.parametrize(
+    ("differing", "text"),
+    [(0, "nothing differs"), (1024, "1.0 KiB differ"), (None, "unknown differ")],
+)
+def test_a_finished_comparison_tells_what_differs(differing: int | None, text: str) -> None:
+    verification = {
+        "checked_bytes": 1,
+        "total_bytes": 1,
+        "differing_bytes": differing,
+        "is_finished": True,
+        "finished_at": "2026-11-22T20:14:55Z",
+    }
+    assert replication({"verification": verification}) == [
+        ("verification", f"1 bytes of 1 bytes compared, {text}, finished 2026-11-22 20:14:55Z")
+    ]

@@ -41,6 +41,14 @@ async def test_a_question_is_asked_silently_in_json() -> None:
     assert bench.text.getvalue() == ""
 
 
+async def test_a_command_whose_answer_counts_is_shown_as_it_runs() -> None:
+    bench = make_bench()
+    bench.programs.answer("replikera point digest", {"id": "j"})
+    answer = await commands(bench).answer("replikera", "point", "digest", "web01", "7")
+    assert answer == {"id": "j"}
+    assert "$ replikera point digest web01 7 -o json\n" in bench.text.getvalue()
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replikera.lab.evidence import DiskEvidence, Point
+from replikera.lab.evidence import DiskEvidence, Outage, Point
 from replikera.lab.folder import claim_folder
 from replikera.lab.narrator import Step
 from replikera.lab.report import Findings, document, is_success, write_report
@@ -19,7 +19,8 @@ DISK = DiskEvidence("web01", "d1", Point("g", 3), "aa", "aa", ("witness", "qemu-
 
 def good() -> Findings:
     test = {"is_successful": True, "guest": {"is_healthy": True, "records": 12}}
-    return Findings(START, disks=[DISK], test_failovers=[test], is_complete=True)
+    outage = Outage(START, START, (6, 5, 4))
+    return Findings(START, [DISK], [DISK], [outage], test_failovers=[test], is_complete=True)
 
 
 def guest(findings: Findings, **values: object) -> None:
@@ -39,6 +40,8 @@ def test_all_well_is_success() -> None:
         lambda found: found.disks.clear(),
         lambda found: found.disks.append(replace(DISK, recovered_sha256="bb")),
         lambda found: found.disks.append(replace(DISK, problem="they disagree")),
+        lambda found: found.digests.append(replace(DISK, recovered_sha256="bb")),
+        lambda found: found.outages.append(Outage(START, START, (4, 5))),
         lambda found: found.test_failovers.clear(),
         lambda found: setattr(
             found, "test_failovers", [{**found.test_failovers[0], "guest": None}]
@@ -74,6 +77,15 @@ def test_the_report_is_a_file_for_programs(tmp_path: Path) -> None:
         {"name": "Protect", "command": "replikera protection enable web01", "seconds": 1.5},
         {"name": "waiting", "seconds": 0.5},
     ]
+    assert read["outages"] == [
+        {
+            "killed_at": START.isoformat(),
+            "restarted_at": START.isoformat(),
+            "points": [6, 5, 4],
+            "unnoticed": True,
+        }
+    ]
+    assert read["disks"] == read["digests"]
     assert read["disks"] == [
         {
             "machine": "web01",

@@ -16,7 +16,7 @@ from tests.support.scripted_vault import ScriptedVault, write_disk
 def set_up(tmp_path: Path) -> tuple[LabBench, ScriptedVault]:
     bench = make_bench()
     bench.programs.answers["qemu-img"] = FileNotFoundError()
-    vault = ScriptedVault(tmp_path / "lab", bench.programs)
+    vault = ScriptedVault(tmp_path / "lab", bench.programs, bench.clock)
     vault.install()
     return bench, vault
 
@@ -31,7 +31,9 @@ async def test_the_latest_and_an_older_point_are_recovered(tmp_path: Path) -> No
     bench, vault = set_up(tmp_path)
     report = await run(bench, Options(tmp_path / "lab"))
     assert report["succeeded"] is True
-    assert vault.rehearsed == [5, 3]
+    assert vault.rehearsed == [10, 3]
+    assert [outage["points"] for outage in report["outages"]] == [[9, 8, 7, 6]]  # type: ignore[attr-defined] # JSON
+    assert [disk["equal"] for disk in report["digests"]] == [True]  # type: ignore[attr-defined] # JSON
     assert not (tmp_path / "lab/primary/hypervisor/kept-views").exists()
     assert bench.programs.alive == set()
     stop = f"replikera-agent simulate stop --root {tmp_path}/lab/primary/hypervisor --machine web01"
@@ -59,6 +61,21 @@ async def test_a_wrong_recovered_disk_fails_the_run(tmp_path: Path) -> None:
     assert report["succeeded"] is False
     assert (tmp_path / "lab/primary/hypervisor/kept-views/web01").is_dir()
     assert [disk["equal"] for disk in report["disks"]] == [False, False]  # type: ignore[attr-defined] # JSON
+
+
+async def test_a_point_that_the_target_reads_differently_fails_the_run(tmp_path: Path) -> None:
+    bench, vault = set_up(tmp_path)
+    vault.digested = b"y"
+    assert (await run(bench, Options(tmp_path / "lab")))["succeeded"] is False
+
+
+@pytest.mark.parametrize("points", [0, 1])
+async def test_an_outage_that_replication_noticed_fails_the_run(
+    tmp_path: Path, points: int
+) -> None:
+    bench, vault = set_up(tmp_path)
+    vault.outage_points = points
+    assert (await run(bench, Options(tmp_path / "lab")))["succeeded"] is False
 
 
 async def test_what_is_left_fails_the_run(tmp_path: Path) -> None:

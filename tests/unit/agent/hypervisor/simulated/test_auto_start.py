@@ -6,13 +6,12 @@ from agent.hypervisor.interface import HypervisorError
 from agent.hypervisor.simulated import auto_start
 from agent.hypervisor.simulated.auto_start import AutoStart
 from agent.hypervisor.simulated.machine_folder import MACHINE_FILE, MachineFolder
-from replikera.system.files import SystemFiles
 from tests.support.simulated_host import Bed
 
 
 @pytest.fixture
 def blocks(bed: Bed) -> AutoStart:
-    return AutoStart(SystemFiles(), bed.host, bed.effects)
+    return AutoStart(bed.host, bed.effects)
 
 
 @pytest.fixture

@@ -7,15 +7,16 @@ import pytest
 from agent.hypervisor.simulated.chain import (
     BrokenChainError,
     Chain,
-    Record,
-    Superblock,
     content_of,
-    digest_of,
+    forward_for,
+    forward_on,
     new_chain,
     next_step,
     read_chain,
+    region_on,
 )
 from agent.hypervisor.simulated.layout import BLOCK, DiskTooSmallError, region_of
+from agent.hypervisor.simulated.records import Forward, Record, Superblock, digest_of
 
 SIZE = 4 << 20
 WORKLOAD = UUID(int=11)
@@ -253,3 +254,74 @@ def test_a_machine_needs_disks_with_room() -> None:
         new_chain(WORKLOAD, [])
     with pytest.raises(DiskTooSmallError, match="no room"):
         new_chain(WORKLOAD, [SIZE, 1 << 20])
+
+
+def closed(disks: list[MemoryDisk], chain: Chain) -> Chain:
+    record, data = next_step(chain, is_closing=True)
+    place, index = chain.place(record.sequence)
+    region = region_of(disks[place].size)
+    disks[place].write(data, region.slot(index, RING))
+    disks[place].write(record.encode(), region.record(index, RING))
+    return replace(chain, newest=record.sequence, digest=digest_of(record.encode()))
+
+
+@pytest.mark.parametrize("steps", [0, 3, 12])
+def test_a_log_is_closed_by_its_newest_record_alone(steps: int) -> None:
+    disks, chain = written(steps, 2)
+    found = read_chain(disks)
+    assert found is not None
+    assert not found.is_closed
+    ended = closed(disks, chain)
+    found = read_chain(disks)
+    assert found is not None
+    assert found.is_closed
+    assert found.newest == steps + 1
+    grow(disks, ended, 1)
+    found = read_chain(disks)
+    assert found is not None
+    assert not found.is_closed
+
+
+def resized(disk: MemoryDisk, size: int) -> MemoryDisk:
+    """Return the disk with another size, as whoever resizes it leaves it."""
+    forward = forward_for(disk, size)
+    other = MemoryDisk(size)
+    kept = min(size, disk.size)
+    other.data[:kept] = disk.data[:kept]
+    if forward is not None:
+        offset, block = forward
+        other.write(block, offset)
+    return other
+
+
+@pytest.mark.parametrize("sizes", [[SIZE + 4096], [6 << 20], [SIZE + 12288, 9 << 20, 7 << 20]])
+def test_records_are_found_on_a_disk_that_was_resized(sizes: list[int]) -> None:
+    disks, chain = written(7, 2)
+    expected = read_chain(disks)
+    for size in sizes:
+        disks[1] = resized(disks[1], size)
+        assert read_chain(disks) == expected
+    assert region_on(disks[1]) == region_of(SIZE)
+    assert forward_on(disks[1]) is not None
+    disks[1] = resized(disks[1], SIZE)
+    assert forward_on(disks[1]) is None
+    assert read_chain(disks) == expected == replace(chain, verified=7)
+
+
+def test_a_disk_without_records_needs_no_forward() -> None:
+    assert forward_for(MemoryDisk(), 8 << 20) is None
+    disks, _ = written(3)
+    assert forward_for(disks[0], SIZE) is None
+
+
+def test_a_forward_that_was_changed_is_noticed() -> None:
+    disks, _ = written(3)
+    disk = resized(disks[0], 6 << 20)
+    place = forward_on(disk)
+    assert place is not None
+    disk.data[place[0] + 8] ^= 1
+    with pytest.raises(BrokenChainError, match="where the records are"):
+        read_chain([disk])
+    disk.write(Forward(6 << 20).encode(), place[0])
+    with pytest.raises(BrokenChainError, match="where the records are"):
+        read_chain([disk])

@@ -125,3 +125,16 @@ def test_a_running_machine_is_not_removed(
         definitions.remove(machine_id, "rehearsal-1")
     assert caught.value.code == "still-running"
     assert len(bed.host.machines()) == 1
+
+
+def test_an_adapter_keeps_a_subnet_that_its_new_network_has(
+    definitions: Definitions, definition: MachineDefinition, bed: Bed
+) -> None:
+    (nic, *_) = definition.description.nics
+    for tag, subnet, expected in (("r1", "10.0.0.0/24", "10.0.0.0/24"), ("r2", "elsewhere", "")):
+        on_it = replace(nic, subnet=subnet)
+        machine = replace(definition.description, nics=(on_it,))
+        networks = {nic.nic_id: "production"}
+        wanted = replace(definition, tag=tag, name=tag, description=machine, networks=networks)
+        (found,) = bed.host.get(definitions.define(wanted)).read().description.nics
+        assert (found.network, found.subnet) == ("production", expected)

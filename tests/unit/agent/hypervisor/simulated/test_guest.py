@@ -6,10 +6,12 @@ import pytest
 from typing_extensions import override
 
 from agent.hypervisor.simulated import guest, power, state
+from agent.hypervisor.simulated.chain import Chain, read_chain
 from agent.hypervisor.simulated.guest import Guest
+from agent.hypervisor.simulated.guest_requests import GuestRequests
 from agent.hypervisor.simulated.layout import region_of
 from agent.hypervisor.simulated.live_disks import Write
-from agent.hypervisor.simulated.machine_folder import MachineFolder
+from agent.hypervisor.simulated.machine_folder import MachineFolder, open_disk
 from agent.hypervisor.simulated.state import GuestFile, PowerFile
 from replikera.system.files import SystemFiles
 from tests.support.simulated_host import (
@@ -39,6 +41,26 @@ class StopAfter(SteppingClock):
         self._bursts -= 1
         if self._bursts <= 0:
             self._stopping.set()
+
+
+class PausingClock(SteppingClock):
+    """Lets others run while it sleeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sleeps = 0
+
+    @override
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        self.sleeps += 1
+        await asyncio.sleep(0)
+
+    async def slept(self, times: int) -> None:
+        """Return when it was slept so often more."""
+        wanted = self.sleeps + times
+        while self.sleeps < wanted:
+            await asyncio.sleep(0)
 
 
 def said(machine: MachineFolder) -> GuestFile:
@@ -126,12 +148,12 @@ async def test_a_workload_on_a_small_disk_is_refused(bed: Bed) -> None:
 async def test_a_guest_lives_until_it_is_told_to_stop(bed: Bed) -> None:
     machine = bed.machine()
     stopping = asyncio.Event()
-    visitor = Guest(machine, SteppingClock(), InlineWorker(), "s1", 77)
+    clock = PausingClock()
+    visitor = Guest(machine, clock, InlineWorker(), "s1", 77)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(visitor.run(stopping, has_workload=False))
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await asyncio.shield(task)
+        await clock.slept(5)
+        assert not task.done()
         assert said(machine).is_answering
         stopping.set()
 
@@ -142,3 +164,76 @@ def test_a_process_for_a_start_that_is_not_wanted_ends_by_itself(bed: Bed) -> No
     assert guest.main([str(machine.path), "--start-id", "mine"]) == 0
     assert power.read_guest(machine) is None
     assert not machine.is_running()
+
+
+async def chain_at(machine: MachineFolder) -> Chain:
+    with open_disk(SystemFiles(), live_disk(machine)) as disk:
+        chain = read_chain([disk])
+    assert chain is not None
+    return chain
+
+
+@pytest.mark.parametrize("has_workload", [True, False])
+async def test_a_guest_that_is_asked_to_shut_down_closes_its_log_and_turns_off(
+    bed: Bed, *, has_workload: bool
+) -> None:
+    machine = bed.machine()
+    await live(machine, bursts=1)
+    state.POWER.save(SystemFiles(), machine.path / "power.json", PowerFile("s2"))
+    clock = PausingClock()
+    visitor = Guest(machine, clock, InlineWorker(), "s2", 77)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(visitor.run(asyncio.Event(), has_workload=has_workload))
+        await clock.slept(3)
+        GuestRequests(machine).ask_to_shut_down("s2")
+        await task
+    assert power.read_power(machine) == PowerFile("")
+    assert (await chain_at(machine)).is_closed == has_workload
+    if has_workload:
+        assert said(machine).is_healthy
+        after = await live(machine)
+        assert after.summary.endswith("and closes the log")
+
+
+@pytest.mark.parametrize("bursts", [0, 1])
+async def test_a_guest_holds_still_while_it_is_asked_to(bed: Bed, bursts: int) -> None:
+    machine = bed.machine()
+    await live(machine, bursts=1)
+    stopping = asyncio.Event()
+    clock = PausingClock()
+    visitor = Guest(machine, clock, InlineWorker(), "s1", 77)
+    requests = GuestRequests(machine)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(visitor.run(stopping, has_workload=bursts > 0))
+        await clock.slept(2)
+        requests.ask_to_quiesce("request-1", "s1")
+        while requests.answered("s1") is None:
+            await clock.slept(1)
+        before = live_disk(machine).read_bytes()
+        chain = await chain_at(machine)
+        await clock.slept(20)
+        assert live_disk(machine).read_bytes() == before
+        requests.withdraw("request-1")
+        await clock.slept(5)
+        assert requests.answered("s1") is None
+        stopping.set()
+    # Only one with a workload has a log to close, and goes on with it.
+    assert chain.is_closed == bool(bursts)
+    assert ((await chain_at(machine)).newest > chain.newest) == bool(bursts)
+
+
+async def test_a_guest_that_is_unwell_holds_still_for_nobody(bed: Bed) -> None:
+    machine = bed.machine()
+    drop(live_disk(machine))
+    stopping = asyncio.Event()
+    clock = PausingClock()
+    requests = GuestRequests(machine)
+    requests.ask_to_quiesce("request-1", "s1")
+    async with asyncio.TaskGroup() as group:
+        visitor = Guest(machine, clock, InlineWorker(), "s1", 77)
+        group.create_task(visitor.run(stopping, has_workload=True))
+        await clock.slept(3)
+        stopping.set()
+    answer = requests.answered("s1")
+    assert answer is not None
+    assert "web.vhdx" in answer.problem

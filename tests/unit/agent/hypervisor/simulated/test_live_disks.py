@@ -1,5 +1,6 @@
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_writing_waits_for_the_machines_lock(bed: Bed) -> None:
     assert all(is_locked)
 
 
-@pytest.mark.parametrize("step", range(1, 6))
+@pytest.mark.parametrize("step", range(1, 9))
 def test_a_copy_that_was_cut_off_harms_nothing(bed: Bed, step: int) -> None:
     machine = bed.machine()
     machine.tracking.rotate()
@@ -124,12 +125,13 @@ def test_a_copy_that_was_cut_off_harms_nothing(bed: Bed, step: int) -> None:
     # Left by an earlier kill: the next copy replaces it.
     path.with_name("web.vhdx.new").write_bytes(b"half")
     mortal = MachineFolder(MortalFiles(step), SystemRandomness(), machine.path)
-    disks = LiveDisks(mortal)
-    try:
-        disks.write([Write(0, 0, b"n" * 512)])
-    except KilledError:
-        assert read_disk(path) == before
-    disks.close()
+    with suppress(KilledError):
+        disks = LiveDisks(mortal)
+        try:
+            disks.write([Write(0, 0, b"n" * 512)])
+        except KilledError:
+            assert read_disk(path) == before
+        disks.close()
     again = LiveDisks(machine)
     again.write([Write(0, 0, b"n" * 512)])
     again.close()

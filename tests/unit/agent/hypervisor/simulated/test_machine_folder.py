@@ -67,7 +67,7 @@ def test_running_is_that_the_guests_lock_is_held(bed: Bed) -> None:
 def test_disks_are_known_by_their_own_id_and_size(bed: Bed) -> None:
     machine = bed.machine(disks=[make_disk(bed.folder / "a.vhdx", size=9 * MIB)])
     described = machine.read()
-    (identity,) = examine_disks(FILES, described, machine.disk_paths(described))
+    (identity,), _ = examine_disks(FILES, described, machine.disk_paths(described))
     with open_disk(FILES, bed.folder / "a.vhdx") as image:
         assert (identity.file_id, identity.size) == (image.disk_id, 9 * MIB)
     assert identity.disk_id == described.description.disks[0].disk_id

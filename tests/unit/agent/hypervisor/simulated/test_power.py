@@ -9,6 +9,7 @@ from typing_extensions import override
 from agent.hypervisor.interface import GuestHealth, HypervisorError
 from agent.hypervisor.simulated import power, state
 from agent.hypervisor.simulated.effects import Effects
+from agent.hypervisor.simulated.guest_requests import GuestRequests
 from agent.hypervisor.simulated.machine_folder import MachineFolder
 from agent.hypervisor.simulated.power import Power
 from agent.hypervisor.simulated.state import GuestFile, PowerFile
@@ -306,3 +307,63 @@ async def test_health_is_believed_of_the_present_start_only(bench: Bench) -> Non
     assert power.health(bench.machine) == GuestHealth(True, True, "fine", 7)
     await bench.switch.power_off(bench.machine)
     assert power.health(bench.machine) == GuestHealth(False, False, "web is not running.", 0)
+
+
+async def test_a_cut_ends_the_guest_at_once_wherever_it_is(bench: Bench) -> None:
+    await bench.start()
+    await bench.switch.cut(bench.machine)
+    assert bench.processes.signals == [f"kill {PID}"]
+    assert not bench.machine.is_running()
+    assert power.read_power(bench.machine) == PowerFile("")
+    await bench.switch.cut(bench.machine)
+    assert bench.effects() == ["machine-started", "machine-lost-power"]
+
+
+async def test_a_cut_says_so_when_the_guest_does_not_end(bench: Bench) -> None:
+    await bench.start()
+    bench.processes.obeys = set()
+    with pytest.raises(HypervisorError, match="by hand"):
+        await bench.switch.cut(bench.machine)
+    bench.processes.held.close()
+    assert bench.effects() == ["machine-started"]
+
+
+def answering(bench: Bench) -> GuestRequests:
+    wanted = power.read_power(bench.machine).start_id
+    power.write_guest(bench.machine, GuestFile(wanted, PID, True, True, "fine", 7))
+    return GuestRequests(bench.machine)
+
+
+async def test_a_guest_that_answers_is_asked_to_shut_down(bench: Bench) -> None:
+    await bench.start()
+    requests = answering(bench)
+    for _ in range(2):
+        power.ask_to_shut_down(bench.machine)
+        assert requests.is_to_shut_down(power.read_power(bench.machine).start_id)
+    assert bench.machine.is_running()
+    await bench.switch.power_off(bench.machine)
+
+
+async def test_a_guest_that_does_not_answer_cannot_be_asked(bench: Bench) -> None:
+    await bench.start()
+    with pytest.raises(HypervisorError, match="does not answer") as caught:
+        power.ask_to_shut_down(bench.machine)
+    assert caught.value.code == "guest-not-answering"
+    await bench.switch.power_off(bench.machine)
+
+
+def test_a_stopped_machine_is_shut_down_already(bench: Bench) -> None:
+    power.ask_to_shut_down(bench.machine)
+    assert not (bench.machine.path / "shutdown.json").exists()
+
+
+async def test_a_guest_that_has_shut_down_turns_its_machine_off_once(bench: Bench) -> None:
+    await bench.start()
+    start_id = power.read_power(bench.machine).start_id
+    power.switch_off(bench.machine, "another-start", bench.bed.effects)
+    assert power.read_power(bench.machine).start_id == start_id
+    for _ in range(2):
+        power.switch_off(bench.machine, start_id, bench.bed.effects)
+    assert power.read_power(bench.machine) == PowerFile("")
+    assert bench.effects() == ["machine-started", "machine-shut-down"]
+    bench.processes.held.close()

@@ -192,3 +192,43 @@ def test_pruning_never_takes_the_newest_log(logs: TrackingLogs) -> None:
     logs.rotate()
     logs.prune(99)
     assert logs.newest() == 2
+
+
+def test_a_lost_log_leads_nowhere_and_the_next_ones_do(logs: TrackingLogs, folder: Path) -> None:
+    mark = logs.rotate()
+    wrote(logs, 0)
+    logs_in(folder).lose()
+    view = logs.rotate()
+    with pytest.raises(TrackingLostError):
+        logs.since(mark, view, SIZES)
+    wrote(logs, 8192)
+    assert logs.since(view, logs.rotate(), SIZES)[0] == Extents.of([(8192, 4096)])
+
+
+def test_no_log_is_none_to_lose(logs: TrackingLogs, folder: Path) -> None:
+    logs.lose()
+    assert not folder.exists()
+
+
+def test_a_coarse_log_says_whole_granules(logs: TrackingLogs, folder: Path) -> None:
+    mark = logs.rotate()
+    wrote(logs, 70_000)
+    wrote(logs, 5 << 20, disk=1)
+    logs.coarsen(65536, SIZES)
+    wrote(logs_in(folder), 0)
+    first, second = logs.since(mark, logs.rotate(), SIZES)
+    assert first == Extents.of([(0, 4096), (65536, 65536)])
+    assert second == Extents.of([(5 << 20, 65536)])
+
+
+def test_what_was_written_after_a_view_is_known_while_the_log_is_open(logs: TrackingLogs) -> None:
+    wrote(logs, 0)
+    view = logs.rotate()
+    assert [len(ranges) for ranges in logs.written_after(view, SIZES)] == [0, 0]
+    wrote(logs, 4096)
+    logs.rotate()
+    wrote(logs, 0, disk=1)
+    assert logs.written_after(view, SIZES) == [Extents.of([(4096, 4096)]), Extents.of([(0, 4096)])]
+    logs.lose()
+    with pytest.raises(TrackingLostError):
+        logs.written_after(view, SIZES)

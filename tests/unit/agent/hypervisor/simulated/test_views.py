@@ -1,15 +1,25 @@
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from agent.hypervisor.interface import HypervisorError, Mark, TrackingLostError, View
-from agent.hypervisor.simulated.live_disks import Write
-from agent.hypervisor.simulated.machine_folder import MachineFolder
+from agent.hypervisor.interface import (
+    Consistency,
+    HypervisorError,
+    Mark,
+    TrackingLostError,
+    View,
+)
+from agent.hypervisor.simulated.live_disks import LiveDisks, Write
+from agent.hypervisor.simulated.machine_changes import MachineChanges
+from agent.hypervisor.simulated.machine_folder import MachineFolder, open_disk
+from agent.hypervisor.simulated.over_reporting import over_reported
 from replikera.blocks.extents import Extents
 from replikera.system.files import SystemFiles
 from replikera.system.randomness import SystemRandomness
-from replikera.vhdx import open_image
+from replikera.vhdx import create_child, open_image
 from tests.support.simulated_host import (
     MIB,
     Bed,
@@ -36,6 +46,11 @@ def effects(bed: Bed) -> list[str]:
         if log.exists()
         else []
     )
+
+
+def reported(*written: tuple[int, int]) -> Extents:
+    """Return how ranges that were written are reported."""
+    return over_reported(Extents.of(written), 8 * MIB)
 
 
 def frozen_content(bed: Bed, machine: MachineFolder, view: View) -> bytes:
@@ -91,8 +106,8 @@ def test_changed_ranges_cover_what_differs(bed: Bed, machine: MachineFolder) -> 
     write_live(machine, Write(0, 2 * MIB, b"2" * 512))
     third = views.freeze(TAG)
     disk_id = third.description.disks[0].disk_id
-    assert views.changed_ranges(second, mark) == {disk_id: Extents.of([(0, 4096)])}
-    assert views.changed_ranges(third, mark) == {disk_id: Extents.of([(0, 4096), (2 * MIB, 4096)])}
+    assert views.changed_ranges(second, mark) == {disk_id: reported((0, 512))}
+    assert views.changed_ranges(third, mark) == {disk_id: reported((0, 512), (2 * MIB, 512))}
 
 
 def test_a_discarded_views_changes_belong_to_the_next(bed: Bed, machine: MachineFolder) -> None:
@@ -102,7 +117,7 @@ def test_a_discarded_views_changes_belong_to_the_next(bed: Bed, machine: Machine
     views.discard(views.freeze(TAG))
     view = views.freeze(TAG)
     (changed,) = views.changed_ranges(view, mark).values()
-    assert changed == Extents.of([(0, 4096)])
+    assert changed == reported((0, 512))
 
 
 def test_tags_have_marks_of_their_own(bed: Bed, machine: MachineFolder) -> None:
@@ -113,7 +128,7 @@ def test_tags_have_marks_of_their_own(bed: Bed, machine: MachineFolder) -> None:
     view = views.freeze("one")
     assert views.mark("one") == first
     (changed,) = views.changed_ranges(view, first).values()
-    assert changed == Extents.of([(0, 4096)])
+    assert changed == reported((0, 512))
     other = views.mark("two")
     assert other is not None
     assert views.changed_ranges(view, other)[view.description.disks[0].disk_id] == Extents.empty()
@@ -177,13 +192,13 @@ def test_logs_go_when_nobody_can_ask_for_them(bed: Bed, machine: MachineFolder) 
     views.keep(views.freeze(TAG))
     for _ in range(3):
         views.discard(views.freeze("other"))
-    assert len(list(tracking.iterdir())) == 4
+    assert len(list(tracking.glob("*.ranges"))) == 4
     mark = views.keep(views.freeze(TAG))
-    assert len(list(tracking.iterdir())) == 1
+    assert len(list(tracking.glob("*.ranges"))) == 1
     views.discard(views.freeze("other"))
-    assert len(list(tracking.iterdir())) == 2
+    assert len(list(tracking.glob("*.ranges"))) == 2
     views.drop_mark(mark)
-    assert len(list(tracking.iterdir())) == 1
+    assert len(list(tracking.glob("*.ranges"))) == 1
 
 
 def test_a_view_cannot_be_asked_for_a_disk_it_does_not_have(
@@ -262,7 +277,7 @@ def test_keep_tells_the_truth_after_a_kill_at_any_step(
         assert is_there or mark.mark_id == view.view_id
         if mark == old:
             (changed,) = views.changed_ranges(view, old).values()
-            assert changed == Extents.of([(0, 4096)])
+            assert changed == reported((0, 512))
         if is_there:
             assert frozen_content(bed, machine, view)[:512] == b"1" * 512
     assert seen == {(True, True), (False, True), (False, False)}
@@ -271,7 +286,7 @@ def test_keep_tells_the_truth_after_a_kill_at_any_step(
     assert list(machine.views_path.iterdir()) == []
     write_live(machine, Write(0, MIB, b"2" * 512))
     (changed,) = views.changed_ranges(views.freeze(TAG), mark).values()
-    assert changed == Extents.of([(MIB, 4096)])
+    assert changed == reported((MIB, 512))
 
 
 def test_discard_tells_the_truth_after_a_kill_at_any_step(bed: Bed, machine: MachineFolder) -> None:
@@ -292,7 +307,7 @@ def test_discard_tells_the_truth_after_a_kill_at_any_step(bed: Bed, machine: Mac
     assert seen == {True, False}
     assert list(machine.views_path.iterdir()) == []
     (changed,) = views.changed_ranges(views.freeze(TAG), mark).values()
-    assert changed == Extents.of([(0, 4096)])
+    assert changed == reported((0, 512))
 
 
 def test_freeze_loses_nothing_after_a_kill_at_any_step(bed: Bed, machine: MachineFolder) -> None:
@@ -312,5 +327,122 @@ def test_freeze_loses_nothing_after_a_kill_at_any_step(bed: Bed, machine: Machin
         write_live(machine, Write(0, step * 4096, b"1" * 512))
     view = views.all()[-1]
     (changed,) = views.changed_ranges(view, mark).values()
-    assert changed == Extents.of(written).align(4096, 8 * MIB)
+    assert changed == reported(*written)
     assert [path.name for path in machine.views_path.iterdir()] == [view.view_id]
+
+
+def disk_file(machine: MachineFolder, view: View, index: int = 0) -> Path:
+    return machine.views_path / view.view_id / f"{view.description.disks[index].disk_id}.vhdx"
+
+
+def test_a_view_grows_by_the_files_that_its_machine_has_left(bed: Bed) -> None:
+    disks = [make_disk(bed.folder / f"{name}.vhdx", {0: b"x" * MIB}) for name in "ab"]
+    machine = bed.machine(disks=disks)
+    views = bed.views(machine)
+    first, second = views.freeze(TAG), views.freeze("other")
+    assert [views.growth(view) for view in (first, second)] == [0, 0]
+    write_live(machine, Write(1, 0, b"1" * 512))
+    held = disk_file(machine, first, 1).stat().st_blocks * 512
+    assert held >= MIB
+    # Both hold the file that the machine left, though they share it.
+    assert [views.growth(view) for view in (first, second)] == [held, held]
+    write_live(machine, Write(0, 0, b"1" * 512))
+    assert views.growth(first) == held + disk_file(machine, first, 0).stat().st_blocks * 512
+    third = views.freeze(TAG)
+    assert views.growth(third) == 0
+    views.discard(first)
+    with pytest.raises(HypervisorError) as caught:
+        views.growth(first)
+    assert caught.value.code == "unknown-view"
+
+
+def test_a_view_grows_while_its_machine_is_written(bed: Bed, machine: MachineFolder) -> None:
+    views = bed.views(machine)
+    disks = LiveDisks(machine)
+    disks.write([Write(0, 0, b"1" * 512)])
+    view = views.freeze(TAG)
+    assert views.growth(view) == 0
+    disks.write([Write(0, 0, b"2" * 512)])
+    assert views.growth(view) > 0
+    disks.close()
+
+
+def test_where_tracking_is_lost_a_view_counts_whole(bed: Bed, machine: MachineFolder) -> None:
+    views = bed.views(machine)
+    view = views.freeze(TAG)
+    machine.tracking.lose()
+    assert views.growth(view) == disk_file(machine, view).stat().st_blocks * 512
+
+
+def test_a_view_says_how_consistent_it_is(bed: Bed, machine: MachineFolder) -> None:
+    views = bed.views(machine)
+    crash = views.freeze(TAG)
+    ready = views.freeze(TAG, lambda: "")
+    unready = views.freeze(TAG, lambda: "the guest is asleep")
+    assert [(view.consistency, view.fallback) for view in (crash, ready, unready)] == [
+        (Consistency.CRASH, ""),
+        (Consistency.APPLICATION, ""),
+        (Consistency.CRASH, "the guest is asleep"),
+    ]
+    assert bed.views(machine).all() == [crash, ready, unready]
+
+
+def test_the_guest_is_looked_at_under_the_lock(bed: Bed, machine: MachineFolder) -> None:
+    seen = []
+
+    def unreadiness() -> str:
+        seen.append(SystemFiles().is_locked(machine.path / "lock"))
+        return ""
+
+    bed.views(machine).freeze(TAG, unreadiness)
+    assert seen == [True]
+
+
+def test_a_machine_without_disks_has_no_view(bed: Bed, machine: MachineFolder) -> None:
+    machine_id = machine.read().description.machine_id
+    MachineChanges(SystemFiles(), bed.host, bed.effects).detach_disks(machine_id)
+    with pytest.raises(HypervisorError, match="has no disks") as caught:
+        bed.views(machine).freeze(TAG)
+    assert caught.value.code == "no-disks"
+
+
+def test_a_machine_on_a_differencing_disk_has_no_view(bed: Bed, machine: MachineFolder) -> None:
+    path = live_disk(machine)
+    parent = path.with_name("parent.vhdx")
+    path.rename(parent)
+    with open_image(SystemFiles().open_read(parent)) as above:
+        create_child(
+            SystemFiles().create(path), above, parent_path=parent, randomness=SystemRandomness()
+        ).close()
+    with pytest.raises(HypervisorError, match="differencing") as caught:
+        bed.views(machine).freeze(TAG)
+    assert caught.value.code == "bad-disk"
+    assert bed.views(machine).all() == []
+
+
+def test_a_disk_that_was_written_past_the_tracking_logs_is_noticed(
+    bed: Bed, machine: MachineFolder
+) -> None:
+    views = bed.views(machine)
+    write_live(machine, Write(0, 0, b"1" * 512))
+    before = views.keep(views.freeze(TAG))
+    with open_disk(SystemFiles(), live_disk(machine), SystemRandomness()) as image:
+        image.write(b"?" * 512, MIB)
+    view = views.freeze(TAG)
+    with pytest.raises(TrackingLostError):
+        views.changed_ranges(view, before)
+    after = views.keep(view)
+    write_live(machine, Write(0, 0, b"2" * 512))
+    assert list(views.changed_ranges(views.freeze(TAG), after).values()) == [reported((0, 512))]
+
+
+def test_a_disk_that_was_put_back_by_hand_is_noticed(bed: Bed, machine: MachineFolder) -> None:
+    views = bed.views(machine)
+    write_live(machine, Write(0, 0, b"1" * 512))
+    aside = bed.folder / "aside.vhdx"
+    shutil.copy(live_disk(machine), aside)
+    write_live(machine, Write(0, 0, b"2" * 512))
+    mark = views.keep(views.freeze(TAG))
+    shutil.copy(aside, live_disk(machine))
+    with pytest.raises(TrackingLostError):
+        views.changed_ranges(views.freeze(TAG), mark)

@@ -127,3 +127,32 @@ def test_a_small_disk_is_refused_untouched(bed: Bed) -> None:
         Workload.begin(disks, WORKLOAD)
     disks.close()
     assert live_disk(machine).read_bytes() == before
+
+
+def test_a_closed_log_is_durable_and_closed_once(bed: Bed) -> None:
+    machine = two_disks(bed)
+    disks = LiveDisks(machine)
+    workload = Workload.begin(disks, WORKLOAD)
+    workload.burst()
+    workload.close_log()
+    workload.close_log()
+    found = chain_of(machine)
+    assert found is not None
+    assert (found.newest, found.is_closed) == (STEPS_A_BURST + 1, True)
+
+    workload.burst()
+    found = chain_of(machine)
+    assert found is not None
+    assert (found.newest, found.is_closed) == (2 * STEPS_A_BURST + 1, False)
+    disks.close()
+
+
+def test_a_log_that_was_closed_before_the_guest_came_is_not_closed_again(bed: Bed) -> None:
+    machine = bed.machine()
+    disks = LiveDisks(machine)
+    Workload.begin(disks, WORKLOAD).close_log()
+    found = chain_of(machine)
+    assert found is not None
+    Workload(disks, found).close_log()
+    assert chain_of(machine) == found
+    disks.close()

@@ -1,5 +1,6 @@
 """The chain digest."""
 
+import struct
 from dataclasses import replace
 
 from blake3 import blake3
@@ -7,6 +8,7 @@ from blake3 import blake3
 from replikera.blocks.segment import (
     NO_POINT,
     ChainDigest,
+    ChunkDigest,
     DiskGeometry,
     SegmentHeader,
     SegmentKind,
@@ -55,3 +57,31 @@ def test_every_part_counts() -> None:
 def test_finishing_twice_gives_the_same() -> None:
     chain = ChainDigest(HEADER)
     assert chain.finish(b"t") == chain.finish(b"t")
+
+
+def test_a_copy_goes_on_by_itself() -> None:
+    chain = ChainDigest(HEADER)
+    chain.add_records(RECORDS[:48])
+    kept = chain.copy()
+    chain.add_records(RECORDS[:48])
+    kept.add_records(RECORDS[48:])
+    assert kept.finish(b"trailer") == digest(HEADER, RECORDS)
+
+
+def test_a_chunk_is_bound_to_the_one_before_its_number_and_its_watermarks() -> None:
+    def chunk(previous: bytes, number: int, records: bytes, watermark: int) -> bytes:
+        digest = ChunkDigest(HEADER, number, previous)
+        digest.add_records(records)
+        return digest.finish([watermark])
+
+    first = chunk(NO_POINT, 1, RECORDS, 1024)
+    parts = NO_POINT, HEADER.encode(), (1).to_bytes(8, "little"), RECORDS, struct.pack("<q", 1024)
+    assert first == blake3(b"".join(parts)).digest()
+    others = {
+        first,
+        chunk(b"\1" * 32, 1, RECORDS, 1024),
+        chunk(NO_POINT, 2, RECORDS, 1024),
+        chunk(NO_POINT, 1, RECORDS[:48], 1024),
+        chunk(NO_POINT, 1, RECORDS, 512),
+    }
+    assert len(others) == 5

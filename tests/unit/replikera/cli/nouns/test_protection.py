@@ -97,3 +97,114 @@ async def test_one_protection_is_shown(cli: Cli, vault: FakeVault) -> None:
         "id p1",
     ]
     assert vault.requests[0] == ("GET", "/api/v1/protections/web", None)
+
+
+async def test_disks_are_excluded_and_seeded(cli: Cli, vault: FakeVault) -> None:
+    vault.says("POST", "/protections", JOB, status=202)
+    disks = (
+        "--exclude-disk",
+        "swap.vhdx",
+        "--exclude-disk",
+        "disk-3",
+        "--seed",
+        "os.vhdx=a=b.vhdx",
+    )
+    await cli.json(*ENABLE, *disks)
+    body = vault.requests[0][2]
+    assert body["excluded_disks"] == ["swap.vhdx", "disk-3"]
+    assert body["seeds"] == [{"disk": "os.vhdx", "file": "a=b.vhdx"}]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "resync", "verify"])
+async def test_a_verb_starts_its_job(cli: Cli, vault: FakeVault, verb: str) -> None:
+    vault.says("POST", f"/protections/web/{verb}", JOB, status=202)
+    assert await cli.json("protection", verb, "web") == JOB
+    assert vault.requests == [("POST", f"/api/v1/protections/web/{verb}", {})]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "resync", "verify"])
+async def test_who_waits_for_a_verb_sees_how_it_ended(
+    cli: Cli, vault: FakeVault, verb: str
+) -> None:
+    vault.says("POST", f"/protections/web/{verb}", JOB, status=202)
+    vault.says(
+        "GET", "/jobs/j1", {**JOB, "state": "failed", "cause": "4 MiB differ", "remedy": "R"}
+    )
+    result = await cli("protection", verb, "web", "--wait")
+    assert result.exit_code != 0
+    assert "4 MiB differ" in result.stderr
+    vault.says("GET", "/jobs/j1", {**JOB, "state": "succeeded"})
+    result = await cli("protection", verb, "web", "--wait")
+    assert result.exit_code == 0
+    assert "next: replikera protection" in result.stderr
+
+
+async def test_a_machine_follows_another_policy(cli: Cli, vault: FakeVault) -> None:
+    vault.says("POST", "/protections/web/update", JOB, status=202)
+    await cli.json("protection", "update", "web", "--policy", "silver")
+    assert vault.requests == [("POST", "/api/v1/protections/web/update", {"policy": "silver"})]
+
+
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [
+        ((), {}),
+        (("--keep-disks",), {"replica": "keep"}),
+        (("--delete-disks",), {"replica": "delete"}),
+        (("--forget", "source"), {"forget": ["source"]}),
+        (("--forget", "source", "--forget", "target"), {"forget": ["source", "target"]}),
+    ],
+)
+async def test_disabling_says_what_is_to_become_of_the_replica(
+    cli: Cli, vault: FakeVault, options: tuple[str, ...], body: dict[str, object]
+) -> None:
+    vault.says("POST", "/protections/web/disable", JOB, status=202)
+    await cli.json("protection", "disable", "web", "--confirm", "web", *options)
+    assert vault.requests == [("POST", "/api/v1/protections/web/disable", body)]
+
+
+async def test_disabling_asks_first_and_tells_what_stays_where(cli: Cli, vault: FakeVault) -> None:
+    result = await cli("protection", "disable", "web", "--forget", "target")
+    assert result.exit_code != 0
+    assert "All recovery points of web are removed" in result.stderr
+    assert "What is at its target host stays there" in result.stderr
+    result = await cli("protection", "disable", "web", "--confirm", "db")
+    assert "nothing was done" in result.stderr
+    assert vault.requests == []
+
+
+async def test_how_replication_goes_is_shown_as_far_as_it_is_told(
+    cli: Cli, vault: FakeVault
+) -> None:
+    told = {
+        **PROTECTION,
+        "lag_seconds": 4,
+        "rpo_target_seconds": 15,
+        "progress": None,
+        "sent_bytes": 2048,
+        "warning": {"code": "w", "cause": "Not consistent.", "remedy": "Look at the guest."},
+        "compared_at": None,
+        "verification": {
+            "verification_id": "j9",
+            "checked_bytes": 1024,
+            "total_bytes": 4096,
+            "differing_bytes": 0,
+            "is_finished": False,
+            "finished_at": None,
+        },
+        "replica_path": "/r/p1",
+        "storage_folder": "/r",
+        "excluded_disks": ["swap.vhdx"],
+    }
+    vault.says("GET", "/protections/web", told)
+    lines = await cli.lines("protection", "show", "web")
+    assert "lag 4s (RPO target 15s)" in lines
+    assert lines[10:17] == [
+        "sent, on the wire 2.0 KiB",
+        "warning Not consistent.",
+        "warning's remedy Look at the guest.",
+        "last compared, equal never",
+        "verification 1.0 KiB of 4.0 KiB compared, nothing differs so far",
+        "replica in /r/p1",
+        "excluded disks swap.vhdx",
+    ]

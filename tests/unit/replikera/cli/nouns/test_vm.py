@@ -38,21 +38,25 @@ async def test_no_machine_leads_to_the_hosts(cli: Cli, vault: FakeVault) -> None
 async def test_a_machine_is_shown_with_disks_and_adapters(cli: Cli, vault: FakeVault) -> None:
     machine = {
         **MACHINE,
-        "disks": [{"disk_id": "d0", "name": "a.vhdx", "size": 1024**3}],
+        "disks": [
+            {"disk_id": "d0", "name": "a.vhdx", "size": 1024**3, "storage_class": "gold"},
+            {"disk_id": "d1", "name": "b.vhdx", "size": 1024**3, "storage_class": ""},
+        ],
         "nics": [
-            {"nic_id": "n0", "name": "one", "network": "lan"},
+            {"nic_id": "n0", "name": "one", "network": "lan", "subnet": "web"},
             {"nic_id": "n1", "name": "two", "network": ""},
         ],
     }
     vault.says("GET", "/machines/web", machine)
     assert await cli.json("vm", "show", "web") == machine
     lines = await cli.lines("vm", "show", "web")
-    assert lines[-5:] == [
-        "DISK SIZE NAME",
-        "d0 1.0 GiB a.vhdx",
-        "ADAPTER NAME NETWORK",
-        "n0 one lan",
-        "n1 two disconnected",
+    assert lines[-6:] == [
+        "DISK SIZE STORAGE CLASS NAME",
+        "d0 1.0 GiB gold a.vhdx",
+        "d1 1.0 GiB - b.vhdx",
+        "ADAPTER NAME NETWORK SUBNET",
+        "n0 one lan web",
+        "n1 two disconnected -",
     ]
 
 
@@ -62,3 +66,26 @@ async def test_a_machine_leads_to_its_protection_or_to_one(cli: Cli, vault: Fake
     vault.says("GET", "/machines/web", {"name": "web", "protection": None})
     hint = "next: replikera protection enable web --target-host HOST --policy POLICY\n"
     assert (await cli("vm", "show", "web")).stderr == hint
+
+
+async def test_where_a_machine_would_go_is_shown_with_the_reasons(
+    cli: Cli, vault: FakeVault
+) -> None:
+    placement = {
+        "machine": "web",
+        "target_host": "hv2",
+        "storage": {"folder": "", "reason": "default path, because no storage mapping for x"},
+        "nics": [{"nic_id": "n0", "network": "lan", "subnet": "db", "rule": "same-subnet"}],
+    }
+    vault.says("GET", "/machines/web/placement", placement)
+    command = ("vm", "placement", "web", "--target-host", "hv2")
+    assert await cli.json(*command) == placement
+    assert vault.queries[0] == {"target_host": "hv2"}
+    assert await cli.lines(*command) == [
+        "vm web",
+        "target host hv2",
+        "folder the host's default",
+        "folder chosen by default path, because no storage mapping for x",
+        "ADAPTER NETWORK SUBNET RULE",
+        "n0 lan db same-subnet",
+    ]

@@ -1,0 +1,34 @@
+"""What a job brought to light, kept with it."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from coordinator.domain.identifiers import Generation
+from coordinator.domain.orders import DiskDigest
+
+
+@dataclass(frozen=True, slots=True)
+class DigestedPoint:
+    """What a whole recovery point holds, disk by disk."""
+
+    generation: Generation
+    sequence: int
+    disks: tuple[DiskDigest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedReplica:
+    """How much of a replica was compared with its source and found equal."""
+
+    checked_bytes: int
+    differing_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedReplica:
+    """Where the disks of a removed replica are, none where they were deleted."""
+
+    kept_paths: tuple[str, ...]
+
+
+JobResult: TypeAlias = DigestedPoint | VerifiedReplica | RemovedReplica

@@ -1,0 +1,114 @@
+"""Recovery points: which one is meant, until when it is kept, what it holds."""
+
+from dataclasses import dataclass
+
+from coordinator.domain import point_digests
+from coordinator.domain.commands import Command
+from coordinator.domain.identifiers import JobId, OrderId
+from coordinator.domain.jobs import Job, JobKind
+from coordinator.domain.point_digests import DigestIds
+from coordinator.domain.point_selection import (
+    NEWEST_APPLICATION_CONSISTENT,
+    PointSelector,
+    parse,
+)
+from coordinator.domain.points import RecoveryPoint
+from coordinator.domain.policies import Policy
+from coordinator.domain.protections import Protection
+from coordinator.domain.retention import KeptPoint, PointsHeld, kept
+from coordinator.orchestration.vault import Vault
+from coordinator.store.paging import Page
+from coordinator.store.points import PointFilter
+from coordinator.store.records import Records
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionStatus:
+    """What a protection's policy promises, and what its target holds."""
+
+    policy: Policy
+    held: PointsHeld
+
+
+async def points_page(
+    records: Records, name: str, cursor: str | None, limit: int, wanted: PointFilter
+) -> Page[KeptPoint]:
+    """Return a page of a protection's points, newest first. Raises `DomainError`."""
+    protection = await records.protections.get(name)
+    page = await records.points.page(protection, cursor, limit, wanted)
+    keeping = await _Keeping.of(records, protection)
+    return page.of(tuple(map(keeping.point, page.items)))
+
+
+async def selected_point(records: Records, name: str, text: str) -> KeptPoint:
+    """Return the point of a protection that a text means. Raises `DomainError`."""
+    selector = parse(text)
+    protection = await records.protections.get(name)
+    point = await _selected(records, protection, selector)
+    return (await _Keeping.of(records, protection)).point(point)
+
+
+async def retention_status(records: Records, name: str) -> RetentionStatus:
+    """Return how far back the points of a protection reach. Raises `DomainError`."""
+    protection = await records.protections.get(name)
+    totals = await records.points.totals(protection)
+    keeping = await _Keeping.of(records, protection)
+    oldest = await records.points.find(protection, totals.oldest_sequence)
+    newest = await records.points.newest(protection)
+    consistent = await records.points.selected(protection, NEWEST_APPLICATION_CONSISTENT)
+    return RetentionStatus(
+        keeping.policy,
+        PointsHeld(
+            totals.count,
+            totals.payload_bytes,
+            keeping.point_if_any(oldest),
+            keeping.point_if_any(newest),
+            keeping.point_if_any(consistent),
+        ),
+    )
+
+
+async def digest_point(vault: Vault, command: Command, name: str, text: str) -> Job:
+    """Have the target read a whole point and tell what it holds. Raises `DomainError`."""
+    selector = parse(text)
+    uuid = vault.randomness.uuid
+    ids = DigestIds(JobId(uuid()), OrderId(uuid()))
+    async with vault.store.write() as records:
+        if (done := await records.done(command)) is not None:
+            return await records.jobs.get(done)
+        protection = await records.protections.get(name)
+        point = await _selected(records, protection, selector)
+        running = await records.running_job_of(protection.id, JobKind.DIGEST_POINT)
+        job, decision = point_digests.start(protection, point, running, ids, vault.clock.now())
+        await records.save(decision, command, result=job.id)
+    vault.presence.announce(decision.orders)
+    return job
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeping:
+    """What the end of a point's retention follows from."""
+
+    policy: Policy
+    newest_sequence: int
+
+    @classmethod
+    async def of(cls, records: Records, protection: Protection) -> "_Keeping":
+        newest = await records.points.newest(protection)
+        policy = await records.policies.get(protection.policy_id)
+        return cls(policy, newest.sequence if newest is not None else 0)
+
+    def point(self, point: RecoveryPoint) -> KeptPoint:
+        return kept(point, self.newest_sequence, self.policy.retention)
+
+    def point_if_any(self, point: RecoveryPoint | None) -> KeptPoint | None:
+        return self.point(point) if point is not None else None
+
+
+async def _selected(
+    records: Records, protection: Protection, selector: PointSelector
+) -> RecoveryPoint:
+    point = await records.points.selected(protection, selector)
+    if point is None:
+        raise selector.refusal(protection.machine_name)
+    return point

@@ -1,0 +1,56 @@
+"""Recovery points: domain to answers."""
+
+from datetime import timedelta
+
+from coordinator.domain.job_results import DigestedPoint
+from coordinator.domain.retention import KeptPoint
+from coordinator.orchestration.points import RetentionStatus
+from coordinator.web import point_answers as answers
+
+
+def point(shown: KeptPoint) -> answers.PointAnswer:
+    """Return a recovery point."""
+    held = shown.point
+    return answers.PointAnswer(
+        id=f"{held.generation}:{held.sequence}",
+        generation=held.generation,
+        sequence=held.sequence,
+        kind=held.kind,
+        name=held.name,
+        capture_started_at=held.capture_started_at,
+        capture_ended_at=held.capture_ended_at,
+        sealed_at=held.sealed_at,
+        payload_bytes=held.payload_bytes,
+        retained_until=shown.retained_until,
+    )
+
+
+def retention(status: RetentionStatus) -> answers.RetentionAnswer:
+    """Return how far back points reach."""
+    held = status.held
+    return answers.RetentionAnswer(
+        policy=status.policy.name,
+        retention_hours=status.policy.retention // timedelta(hours=1),
+        count=held.count,
+        payload_bytes=held.payload_bytes,
+        oldest=_if_any(held.oldest),
+        newest=_if_any(held.newest),
+        newest_application_consistent=_if_any(held.newest_application_consistent),
+    )
+
+
+def digested_point(shown: DigestedPoint) -> answers.DigestedPointAnswer:
+    """Return what a whole point holds."""
+    return answers.DigestedPointAnswer(
+        point=answers.PointName(generation=shown.generation, sequence=shown.sequence),
+        disks=[
+            answers.DiskDigestAnswer(
+                disk_id=disk.disk_id, name=disk.name, size=disk.size, sha256=disk.sha256
+            )
+            for disk in shown.disks
+        ],
+    )
+
+
+def _if_any(shown: KeptPoint | None) -> answers.PointAnswer | None:
+    return point(shown) if shown is not None else None
