@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from agent.budget import ByteBudget
 from agent.config import AgentSettings
 from agent.control.anchor import ControlAnchor
 from agent.control.backlog import Backlog
@@ -35,9 +36,8 @@ from agent.hypervisor.simulated.driver import SimulatedHypervisor
 from agent.machinery import Machinery
 from agent.replica.receiver import Receiver
 from agent.replica.store import ReplicaStore
-from agent.source.budget import ReadAheadBudget
 from agent.source.grants import GrantFolder
-from agent.source.host import SourceHost
+from agent.source.host import READ_AHEAD_BYTES, SourceHost
 from agent.source.replicators import Replicators
 from agent.source.state_folder import StateFolder
 from replikera.channel import (
@@ -216,7 +216,7 @@ def _replicators(
         worker=m.source,
         clock=m.clock,
         randomness=m.randomness,
-        budget=ReadAheadBudget(),
+        budget=ByteBudget(READ_AHEAD_BYTES),
         folder=StateFolder(m.files, folder),
         grants=GrantFolder(m.files, folder),
         reader=trust.reader,

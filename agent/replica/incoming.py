@@ -4,6 +4,7 @@ import asyncio
 
 from google.protobuf.message import DecodeError
 
+from agent.budget import Share
 from agent.grants import MAX_GRANT_BYTES
 from agent.replica.messages import (
     Abandon,
@@ -36,7 +37,7 @@ from replikera.wire.v1 import replication_pb2 as wire
 MAX_PAYLOADS = 8
 MAX_PAYLOAD_BYTES = 2 << 20
 MAX_BATCH_PAYLOAD_BYTES = 16 << 20
-"""Two batches a conversation are in memory at most: one being written, one coming in."""
+"""What a conversation may have in memory of a batch that is coming in, within what all conversations share."""
 
 MAX_MESSAGE_BYTES = MAX_BATCH_RECORDS * RECORD_BYTES + 4096
 """The largest message that is not payload: a batch's records."""
@@ -73,12 +74,17 @@ async def read_opening(stream: MessageStream) -> Open:
     return _open(request.open)
 
 
-async def read_messages(stream: MessageStream, incoming: "asyncio.Queue[Incoming]") -> None:
-    """Put every message into `incoming`, at last how the stream ended."""
+async def read_messages(
+    stream: MessageStream, incoming: "asyncio.Queue[Incoming]", share: Share
+) -> None:
+    """Put every message into `incoming`, at last how the stream ended.
+
+    The size of a batch is taken of `share` before its payload is read; who has stored it gives that back.
+    """
     violation: ProtocolViolationError | None = None
     try:
         while True:
-            await incoming.put(await _next(stream))
+            await incoming.put(await _next(stream, share))
     except ProtocolViolationError as error:
         violation = error
     except StreamClosedError:
@@ -86,11 +92,11 @@ async def read_messages(stream: MessageStream, incoming: "asyncio.Queue[Incoming
     await incoming.put(Ended(violation))
 
 
-async def _next(stream: MessageStream) -> Incoming:
+async def _next(stream: MessageStream, share: Share) -> Incoming:
     request = _decode(await stream.receive())
     match request.WhichOneof("message"):
         case "batch":
-            return await _next_batch(stream, request.batch)
+            return await _next_batch(stream, request.batch, share)
         case "begin" | "resume" | "end":
             return _of_segment(request)
         case "pass_begin" | "chunk_begin" | "chunk_end" | "pass_end":
@@ -187,7 +193,7 @@ def _check_numbers(*numbers: int) -> None:
     _require(max(numbers) < _MAX_NUMBER, "a number that cannot exist")
 
 
-async def _next_batch(stream: MessageStream, manifest: wire.Batch) -> Batch:
+async def _next_batch(stream: MessageStream, manifest: wire.Batch, share: Share) -> Batch:
     parts = len(manifest.payload_lengths)
     _require(parts <= MAX_PAYLOADS, f"a batch of {parts} payloads")
     lengths = list(manifest.payload_lengths)
@@ -198,6 +204,7 @@ async def _next_batch(stream: MessageStream, manifest: wire.Batch) -> Batch:
     )
     count, rest = divmod(len(manifest.records), RECORD_BYTES)
     _require(not rest and 0 < count <= MAX_BATCH_RECORDS, f"{count} records and {rest} bytes")
+    await share.take(len(manifest.records) + sum(lengths))
     payloads: list[bytes] = []
     for length in lengths:
         payload = await _receive_within(stream, PAYLOAD_SECONDS, "stopped inside a batch")

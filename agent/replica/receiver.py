@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from agent.budget import ByteBudget, Share
 from agent.grants import GrantReader
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.errors import RESYNC, ReplicaError
@@ -25,6 +26,9 @@ from agent.replica.replies import Replies
 from agent.replica.store import ReplicaStore
 from replikera.ports.clock import Clock
 from replikera.ports.streams import MessageStream, StreamClosedError
+
+ARRIVING_BYTES = 32 << 20
+"""What of the batches of all conversations together has come in and is not written yet. One batch always fits."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,13 +55,16 @@ class Receiver:
         self._store = store
         self._reader = reader
         self._clock = clock
+        self._budget = ByteBudget(ARRIVING_BYTES)
         self._live: dict[str, _Live] = {}
 
     async def serve(self, stream: MessageStream) -> None:
         """Hold one conversation; returns when it is over."""
         async with _told(stream):
             replica, permission = await self._admit(stream.peer, await read_opening(stream))
-            await self._answer(stream, Reception(stream, replica, permission, self._clock))
+            with self._budget.share() as share:
+                reception = Reception(stream, replica, permission, self._clock, share)
+                await self._answer(stream, reception, share)
 
     async def _admit(self, peer: str, opening: Open) -> tuple[Replica, Permission]:
         replica = self._store.get(opening.protection_id)
@@ -72,11 +79,11 @@ class Receiver:
         grant = await admitted(replica, self._reader, opening.grant)
         return replica, Permission(replica, self._reader, self._clock, grant)
 
-    async def _answer(self, stream: MessageStream, reception: Reception) -> None:
+    async def _answer(self, stream: MessageStream, reception: Reception, share: Share) -> None:
         incoming: asyncio.Queue[Incoming] = asyncio.Queue(1)
         async with asyncio.TaskGroup() as group:
             companions = [
-                group.create_task(read_messages(stream, incoming)),
+                group.create_task(read_messages(stream, incoming, share)),
                 group.create_task(reception.permission.watch(incoming)),
                 group.create_task(reception.segments.keep_durable()),
                 group.create_task(reception.segments.watch_time()),

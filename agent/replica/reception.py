@@ -2,6 +2,7 @@
 
 import asyncio
 
+from agent.budget import Share
 from agent.replica.messages import (
     Abandon,
     AskDigests,
@@ -35,9 +36,16 @@ class Reception:
     """One conversation of a replica with its source, for as long as `permission` lasts."""
 
     def __init__(
-        self, stream: MessageStream, replica: Replica, permission: Permission, clock: Clock
+        self,
+        stream: MessageStream,
+        replica: Replica,
+        permission: Permission,
+        clock: Clock,
+        share: Share,
     ) -> None:
+        """Batches come with their bytes taken of `share`."""
         self._replica = replica
+        self._share = share
         self._replies = Replies(stream)
         self.permission = permission
         self.segments = SegmentReception(replica, self._replies, clock)
@@ -92,10 +100,13 @@ class Reception:
                 await self._abandon(message)
 
     async def _add(self, batch: Batch) -> None:
-        if self.passes.is_open:
-            await self.passes.add(batch)
-        else:
-            await self.segments.add(batch)
+        try:
+            if self.passes.is_open:
+                await self.passes.add(batch)
+            else:
+                await self.segments.add(batch)
+        finally:
+            self._share.give(batch.size)
 
     async def _act_on_segment(self, message: OfSegment) -> None:
         if self.passes.is_open:

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from agent.budget import ByteBudget, Share
 from agent.source.batching import Batch, Piece, read_batch
-from agent.source.budget import ReadAheadBudget, Share
 from agent.source.compression import CodecChoice, Pace
 from agent.source.errors import weightiest
 from agent.source.host import SourceHost
@@ -40,7 +40,7 @@ class Lane:
         self, host: SourceHost, record: ProtectionRecord, on_progress: Callable[[], None]
     ) -> None:
         self._worker: Worker = host.worker
-        self._budget: ReadAheadBudget = host.budget
+        self._budget: ByteBudget = host.budget
         self.clock: Clock = host.clock
         self.progress = Progress(host.clock)
         self._record = record

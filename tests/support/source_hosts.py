@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
 
+from agent.budget import ByteBudget
 from agent.hypervisor.interface import Hypervisor
-from agent.source.budget import ReadAheadBudget
 from agent.source.grants import GrantFolder
-from agent.source.host import SourceHost, ViewLimits
+from agent.source.host import READ_AHEAD_BYTES, SourceHost, ViewLimits
 from agent.source.state_folder import StateFolder
 from agent.source.status import ReplicationStatus
 from replikera.denials import Denials
@@ -43,7 +43,7 @@ def source_host(
         worker=worker or InlineWorker(),
         clock=clock,
         randomness=SeededRandomness(1),
-        budget=ReadAheadBudget(),
+        budget=ByteBudget(READ_AHEAD_BYTES),
         folder=StateFolder(files, folder),
         grants=GrantFolder(files, folder),
         reader=office.reader(SOURCE, clock),

@@ -9,6 +9,7 @@ from random import Random
 
 from typing_extensions import override
 
+from agent.budget import ByteBudget
 from agent.hypervisor.interface import Consistency, View
 from agent.hypervisor.simulated.driver import SimulatedHypervisor
 from agent.hypervisor.simulated.live_disks import Write
@@ -17,9 +18,8 @@ from agent.replica.accepted import AcceptedReplica
 from agent.replica.receiver import Receiver
 from agent.replica.store import ReplicaStore
 from agent.source.assignment import Assignment
-from agent.source.budget import ReadAheadBudget
 from agent.source.grants import GrantFolder
-from agent.source.host import SourceHost
+from agent.source.host import READ_AHEAD_BYTES, SourceHost
 from agent.source.replicators import Replicators
 from agent.source.state import SourceState
 from agent.source.state_folder import StateFolder
@@ -192,7 +192,7 @@ class PrimarySite:
                 worker=self._worker,
                 clock=self._clock,
                 randomness=SeededRandomness(1),
-                budget=ReadAheadBudget(),
+                budget=ByteBudget(READ_AHEAD_BYTES),
                 folder=self.states,
                 grants=self.grants,
                 reader=self._reader,

@@ -2,9 +2,11 @@ import asyncio
 
 import pytest
 
+from agent.budget import ByteBudget
 from agent.grants import MAX_GRANT_BYTES
 from agent.replica import incoming as module
 from agent.replica.incoming import (
+    MAX_BATCH_PAYLOAD_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_PAYLOAD_BYTES,
     MAX_PAYLOADS,
@@ -51,13 +53,19 @@ async def taken(*messages: wire.ReplicateRequest | bytes) -> list[Incoming]:
     near, far, _ = stream_pair()
     incoming: asyncio.Queue[Incoming] = asyncio.Queue(1)
     found: list[Incoming] = []
-    async with asyncio.TaskGroup() as group:
-        group.create_task(read_messages(far, incoming))
-        for message in messages:
-            await near.send(message if isinstance(message, bytes) else message.SerializeToString())
-        await near.close()
-        while not found or not isinstance(found[-1], Ended):
-            found.append(await incoming.get())
+    budget = ByteBudget(MAX_MESSAGE_BYTES + MAX_BATCH_PAYLOAD_BYTES)
+    with budget.share() as share:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(read_messages(far, incoming, share))
+            for message in messages:
+                await near.send(
+                    message if isinstance(message, bytes) else message.SerializeToString()
+                )
+            await near.close()
+            while not found or not isinstance(found[-1], Ended):
+                found.append(await incoming.get())
+                if isinstance(found[-1], Batch):
+                    share.give(found[-1].size)
     return found
 
 
@@ -231,9 +239,32 @@ async def test_a_batch_that_stops_in_the_middle_is_not_waited_for(
     near, far, _ = stream_pair()
     incoming: asyncio.Queue[Incoming] = asyncio.Queue(1)
     await near.send(batch(RECORD, 3).SerializeToString())
+    budget = ByteBudget(MAX_BATCH_PAYLOAD_BYTES)
     async with asyncio.timeout(10):
-        await read_messages(far, incoming)
+        with budget.share() as share:
+            await read_messages(far, incoming, share)
     assert incoming.get_nowait() == Ended(None)
+    assert budget.free == MAX_BATCH_PAYLOAD_BYTES
+
+
+async def test_no_payload_is_read_before_there_is_room_for_it() -> None:
+    near, far, _ = stream_pair()
+    incoming: asyncio.Queue[Incoming] = asyncio.Queue(1)
+    manifest = batch(RECORD, 3, 4)
+    budget = ByteBudget(len(RECORD) + 7)
+    with budget.share() as share, budget.share() as other:
+        await other.take(1)
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read_messages(far, incoming, share))
+            for message in (manifest.SerializeToString(), b"abc", b"defg"):
+                await near.send(message)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert incoming.empty()
+            other.give(1)
+            assert await incoming.get() == Batch(RECORD, (b"abc", b"defg"))
+            assert budget.free == 0
+            reading.cancel()
 
 
 async def test_names_are_cut_before_anybody_stores_them() -> None:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.hypervisor.interface import HypervisorError
-from agent.source.budget import READ_AHEAD_BYTES
 from agent.source.capture import Capture
 from agent.source.comparing import (
     MAX_OPEN_QUESTIONS,
@@ -18,6 +17,7 @@ from agent.source.comparing import (
     leaves_of,
 )
 from agent.source.errors import RefusedError
+from agent.source.host import READ_AHEAD_BYTES
 from agent.source.verification import LEAF_BYTES
 from replikera.blocks.extents import Extents
 from replikera.wire.v1 import replication_pb2 as wire

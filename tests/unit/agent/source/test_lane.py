@@ -9,7 +9,7 @@ from typing_extensions import override
 from agent.hypervisor.interface import HypervisorError
 from agent.source.assignment import Compression, ThrottleWindow
 from agent.source.batching import BATCH_BYTES, Batch, CapturedDisk, plan_batches
-from agent.source.budget import READ_AHEAD_BYTES
+from agent.source.host import READ_AHEAD_BYTES
 from agent.source.lane import READ_AHEAD_BATCHES
 from replikera.blocks.extents import Extents
 from replikera.blocks.segment import Codec, DiskGeometry, parse_records

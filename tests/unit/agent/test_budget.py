@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.source.budget import ReadAheadBudget, Share
+from agent.budget import ByteBudget, Share
 
 
 async def settle() -> None:
@@ -28,7 +28,7 @@ class Taker:
 
 
 async def test_shares_are_served_in_turn_whoever_asks_most() -> None:
-    budget = ReadAheadBudget(10)
+    budget = ByteBudget(10)
     served: list[str] = []
     with budget.share() as greedy, budget.share() as modest:
         await greedy.take(5)
@@ -50,7 +50,7 @@ async def test_shares_are_served_in_turn_whoever_asks_most() -> None:
 
 
 async def test_a_share_that_is_stuck_leaves_the_others_their_part() -> None:
-    budget = ReadAheadBudget(12)
+    budget = ByteBudget(12)
     with budget.share() as stuck, budget.share() as other:
         await stuck.take(6)
         with pytest.raises(TimeoutError):
@@ -63,7 +63,7 @@ async def test_a_share_that_is_stuck_leaves_the_others_their_part() -> None:
 
 
 async def test_a_share_alone_has_everything() -> None:
-    budget = ReadAheadBudget(12)
+    budget = ByteBudget(12)
     with budget.share() as alone:
         await alone.take(6)
         await alone.take(6)
@@ -71,14 +71,14 @@ async def test_a_share_alone_has_everything() -> None:
 
 
 async def test_one_request_always_fits_however_many_share() -> None:
-    budget = ReadAheadBudget(12)
+    budget = ByteBudget(12)
     with budget.share() as first, budget.share(), budget.share(), budget.share():
         await first.take(12)
         assert first.held == 12
 
 
 async def test_a_large_request_is_not_passed_by_small_ones_for_ever() -> None:
-    budget = ReadAheadBudget(10)
+    budget = ByteBudget(10)
     served: list[str] = []
     with budget.share() as holder, budget.share() as large, budget.share() as small:
         await holder.take(8)
@@ -93,7 +93,7 @@ async def test_a_large_request_is_not_passed_by_small_ones_for_ever() -> None:
 
 
 async def test_a_share_gives_back_what_an_error_left_in_it() -> None:
-    budget = ReadAheadBudget(10)
+    budget = ByteBudget(10)
     with pytest.raises(ZeroDivisionError), budget.share() as share:
         await share.take(6)
         await share.take(3)
@@ -104,7 +104,7 @@ async def test_a_share_gives_back_what_an_error_left_in_it() -> None:
 
 
 async def test_a_cancelled_waiter_takes_nothing_and_lets_the_next_one_pass() -> None:
-    budget = ReadAheadBudget(10)
+    budget = ByteBudget(10)
     served: list[str] = []
     with budget.share() as holder, budget.share() as gone, budget.share() as next_one:
         await holder.take(10)
@@ -122,7 +122,7 @@ async def test_a_cancelled_waiter_takes_nothing_and_lets_the_next_one_pass() -> 
 
 
 async def test_who_is_served_and_cancelled_in_one_moment_gives_back() -> None:
-    budget = ReadAheadBudget(10)
+    budget = ByteBudget(10)
     with budget.share() as holder, budget.share() as gone:
         await holder.take(10)
         async with asyncio.TaskGroup() as group:
@@ -135,12 +135,12 @@ async def test_who_is_served_and_cancelled_in_one_moment_gives_back() -> None:
 
 
 async def test_more_than_there_is_can_never_be_taken() -> None:
-    with ReadAheadBudget(10).share() as share, pytest.raises(ValueError, match="never"):
+    with ByteBudget(10).share() as share, pytest.raises(ValueError, match="never"):
         await share.take(11)
 
 
 async def test_nothing_can_always_be_taken() -> None:
-    budget = ReadAheadBudget(1)
+    budget = ByteBudget(1)
     with budget.share() as holder, budget.share() as idle:
         await holder.take(1)
         await idle.take(0)

@@ -1,18 +1,15 @@
-"""The bytes that all replications of this host together hold between disk and network."""
+"""The bytes that all replications of this host together hold between disk and network, on one of its sides."""
 
 import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-READ_AHEAD_BYTES = 64 << 20
-"""For the whole agent: with 20 streams it still fits its 256 MiB."""
-
 
 class Share:
     """What one transfer has taken and not given back."""
 
-    def __init__(self, budget: "ReadAheadBudget") -> None:
+    def __init__(self, budget: "ByteBudget") -> None:
         self._budget = budget
         self.held = 0
         self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -26,14 +23,14 @@ class Share:
         self._budget.give(self, count)
 
 
-class ReadAheadBudget:
+class ByteBudget:
     """A number of bytes that shares take in turn.
 
     No share takes twice while another waits, and none holds more than its part of the whole beyond one request: one
     that is stuck with what it has read cannot starve the others.
     """
 
-    def __init__(self, total: int = READ_AHEAD_BYTES) -> None:
+    def __init__(self, total: int) -> None:
         self._total = total
         self._free = total
         self._shares = 0
