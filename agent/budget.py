@@ -41,6 +41,11 @@ class ByteBudget:
         """Return the bytes nobody holds."""
         return self._free
 
+    @property
+    def part(self) -> int:
+        """Return what each of the present shares may hold."""
+        return self._total // max(1, self._shares)
+
     @contextmanager
     def share(self) -> Iterator[Share]:
         """Give back at the end what was taken, however it ends."""
@@ -89,9 +94,8 @@ class ByteBudget:
             turn.set_result(None)
 
     def _next(self) -> Share | None:
-        part = self._total // max(1, self._shares)
         for share in self._line:
-            if not share.held or share.held + share.waiting[0][0] <= part:
+            if not share.held or share.held + share.waiting[0][0] <= self.part:
                 return share
         return None
 

@@ -58,6 +58,7 @@ class Repair(Protocol):
 class BaseFiles:
     """The open files of a base."""
 
+    files: Files
     folder: Path
     disks: Sequence[DiskGeometry]
     images: ImageSet
@@ -101,9 +102,13 @@ class BaseReader:
         """Return what has bytes on the volume, whatever its sums say; asks the volume for every hole."""
         return self._images[disk].stored_extents().clip(self.disks[disk].size)
 
-    def block_bytes(self, disk: int) -> int:
-        """Return how much more of the volume the image takes for one more byte, at most."""
-        return self._images[disk].block_size
+    def hole_unit(self, disk: int) -> int | None:
+        """Return in which units the volume fills holes of the image, None where there are none to fill."""
+        return self._images.hole_unit(disk, self._base.files)
+
+    def block_size(self, disk: int) -> int:
+        """Return the unit in which the image grows, in bytes."""
+        return self._images.block_size(disk)
 
     def sums(self, disk: int, first: int, count: int) -> Sums:
         """Return what consecutive granules must add up to."""
@@ -290,7 +295,7 @@ def create_base(
             for disk, path in enumerate(paths)
         ]
         stack.pop_all()
-    return BaseFiles(folder, disks, images, sidecars)
+    return BaseFiles(files, folder, disks, images, sidecars)
 
 
 def open_base(
@@ -313,4 +318,4 @@ def open_base(
             for disk, path in enumerate(paths)
         ]
         stack.pop_all()
-    return BaseFiles(folder, disks, images, sidecars)
+    return BaseFiles(files, folder, disks, images, sidecars)

@@ -51,6 +51,7 @@ class _Needed:
         self._base = base
         disks = range(len(base.disks))
         self._allocated = [base.data_extents(disk) for disk in disks]
+        self._hole_units = [base.hole_unit(disk) for disk in disks]
         self._grown = [0 for _ in disks]
         self.total = 0
 
@@ -79,11 +80,15 @@ class _Needed:
         self.total += granules * (_GRANULE_COST + RECORD_BYTES)
 
     def _count_growth(self, part: Slice) -> None:
-        block, size = self._base.block_bytes(part.disk), self._base.disks[part.disk].size
+        unit = self._hole_units[part.disk]
         strokes = Strokes.joined(part.strokes)
-        data = strokes.chosen(strokes.logs != ZEROS).extents()
-        new = data.subtract(self._allocated_near(part)).align(block, size)
-        # A block that the slice before has reached into is counted already.
+        new = strokes.chosen(strokes.logs != ZEROS).extents()
+        if unit is None:
+            unit = self._base.block_size(part.disk)
+            new = new.subtract(self._allocated_near(part))
+        # Where the file has holes, a block that is there may be one: all that is written counts.
+        new = new.align(unit, self._base.disks[part.disk].size)
+        # A unit that the slice before has reached into is counted already.
         rest = new.subtract(Extents.whole(self._grown[part.disk]))
-        self.total += block * int((-(-(rest.ends - rest.starts) // block)).sum())
+        self.total += unit * int((-(-(rest.ends - rest.starts) // unit)).sum())
         self._grown[part.disk] = max([self._grown[part.disk], *new.ends[-1:].tolist()])

@@ -97,6 +97,17 @@ class ImageSet:
         """Return the image of a disk by its place in the list of disks."""
         return self._images[disk]
 
+    def hole_unit(self, disk: int, files: Files) -> int | None:
+        """Return in which units the volume fills the holes of an image's file, None where that has none."""
+        status = files.status(self._files[disk].path)
+        if status is None or status.allocated >= status.size:
+            return None
+        return status.allocation_unit
+
+    def block_size(self, disk: int) -> int:
+        """Return the unit in which an image grows, in bytes."""
+        return self._images[disk].block_size
+
     def paint(self, piece: Piece) -> None:
         """Write one piece to its disk."""
         image = self._images[piece.disk]

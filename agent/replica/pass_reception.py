@@ -20,8 +20,8 @@ from agent.replica.replica import Replica
 from agent.replica.replies import Replies
 from replikera.ports.clock import Clock
 
-RECEIPT_BYTES = 8 << 20
-"""An eighth of the source's window."""
+RECEIPT_BYTES = 1 << 20
+"""A source that has so little on its way sends on without a receipt."""
 
 SIGN_SECONDS = 5.0
 """How often a source hears of a target that copies a seed for it."""

@@ -27,7 +27,7 @@ from agent.replica.store import ReplicaStore
 from replikera.ports.clock import Clock
 from replikera.ports.streams import MessageStream, StreamClosedError
 
-ARRIVING_BYTES = 32 << 20
+ARRIVING_BYTES = 16 << 20
 """What of the batches of all conversations together has come in and is not written yet. One batch always fits."""
 
 log = structlog.get_logger(__name__)

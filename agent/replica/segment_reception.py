@@ -13,8 +13,8 @@ from agent.replica.replies import Replies
 from agent.replica.writer import SYNC_SECONDS, SegmentWriter
 from replikera.ports.clock import Clock
 
-RECEIPT_BYTES = 8 << 20
-"""An eighth of the source's window."""
+RECEIPT_BYTES = 1 << 20
+"""A source that has so little on its way sends on without a receipt."""
 
 log = structlog.get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """Cuts ranges of a captured machine into batches and reads them: pieces, zeros, compression, checksums."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 
@@ -20,6 +20,12 @@ from replikera.blocks.segment import (
 BATCH_BYTES = 4 << 20
 """Read by one call of a worker: long enough that the hand-over costs nothing, short enough that five of them a
 stream are little."""
+
+SMALL_BATCH_BYTES = 2 << 20
+"""Where many streams share the memory of their agents."""
+
+READ_AHEAD_BATCHES = 4
+"""16 MiB a stream: enough to bridge a slow read or a slow write, little beside the window."""
 
 MAX_BATCH_PIECES = 8192
 """Of 512 bytes each they fill a batch; a batch may have 65,536 records."""
@@ -110,14 +116,19 @@ def read_bytes_of(disks: Sequence[CapturedDisk], extents: Sequence[Extents]) -> 
     )
 
 
+def batch_bytes(part: int) -> int:
+    """Return what is read for a batch at most, where a stream may hold `part` bytes."""
+    return BATCH_BYTES if part >= READ_AHEAD_BATCHES * BATCH_BYTES else SMALL_BATCH_BYTES
+
+
 def plan_batches(
-    disks: Sequence[CapturedDisk], extents: Sequence[Extents]
+    disks: Sequence[CapturedDisk], extents: Sequence[Extents], limit: Callable[[], int]
 ) -> Iterator[tuple[Piece, ...]]:
-    """Yield the pieces of every batch, by disk and offset; at most `BATCH_BYTES` are read for each."""
+    """Yield the pieces of every batch, by disk and offset; at most the `limit` of the moment is read for each."""
     pieces: list[Piece] = []
     size = 0
     for piece in _pieces(disks, extents):
-        is_full = size + piece.read_bytes > BATCH_BYTES or len(pieces) == MAX_BATCH_PIECES
+        is_full = size + piece.read_bytes > limit() or len(pieces) == MAX_BATCH_PIECES
         if pieces and is_full:
             yield tuple(pieces)
             pieces, size = [], 0

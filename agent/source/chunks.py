@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agent.source.answers import PassOpened
-from agent.source.batching import START, Batch, beyond, plan_batches
+from agent.source.batching import START, Batch, beyond
 from agent.source.capture import Capture
 from agent.source.conversation import Conversation
 from agent.source.coverage import Coverage
@@ -85,11 +85,10 @@ class ChunkStream:
             await self._deliver(batch, coverage)
             return not await is_over()
 
-        plan = plan_batches(capture.disks, coverage.pending)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._confirm())
-                is_whole = await self._lane.carry(plan, deliver)
+                is_whole = await self._lane.carry(capture.disks, coverage.pending, deliver)
                 if self._open is not None:
                     await self._end(self._open, self._behind(coverage))
                 await self._sent.put(None)

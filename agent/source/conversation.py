@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias, TypeVar
 
 from agent.source.answers import (
@@ -20,7 +20,7 @@ from agent.source.answers import (
 from agent.source.batching import Batch
 from agent.source.errors import RefusedError, TargetProtocolError
 from agent.source.passes import MAX_UNDURABLE_CHUNKS
-from agent.source.window import WINDOW_BYTES, Window
+from agent.source.window import Window
 from replikera.blocks.segment import RECORD_BYTES
 from replikera.ports.streams import MessageStream, StreamClosedError
 from replikera.wire.v1 import replication_pb2 as wire
@@ -51,8 +51,10 @@ T = TypeVar("T")
 class Conversation:
     """One conversation over a stream. `pump` must run beside the other calls: it takes what the target says."""
 
-    def __init__(self, stream: MessageStream) -> None:
+    def __init__(self, stream: MessageStream, part: Callable[[], int]) -> None:
+        """`part` tells how many bytes a transfer may have on its way now, beside those of other conversations."""
         self._stream = stream
+        self._part = part
         # A batch and its payload are several messages: nothing may come between them.
         self._turn = asyncio.Lock()
         self._answers: asyncio.Queue[Answer] = asyncio.Queue(MAX_WAITING_ANSWERS)
@@ -194,7 +196,7 @@ class Conversation:
         return answer.attempt_floor
 
     def _begin(self, records: int, payload_bytes: int) -> None:
-        self._window = Window(WINDOW_BYTES, records * RECORD_BYTES + payload_bytes)
+        self._window = Window(self._part, records * RECORD_BYTES + payload_bytes)
         self._durable_records = records
 
     async def _sealed(self, ending: wire.ReplicateRequest) -> SealedPoint:

@@ -10,7 +10,6 @@ from agent.source.batching import (
     Batch,
     Position,
     beyond,
-    plan_batches,
     read_bytes_of,
 )
 from agent.source.capture import Capture
@@ -108,7 +107,7 @@ class DeltaTransfer:
 
         if self._ending is None:
             todo = beyond(self.extents, self._now.position)
-            await self._lane.carry(plan_batches(self.capture.disks, todo), deliver)
+            await self._lane.carry(self.capture.disks, todo, deliver)
             trailer = trailer_of(
                 self.capture,
                 self._machine,

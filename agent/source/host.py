@@ -18,7 +18,7 @@ from replikera.ports.streams import Dialler
 from replikera.ports.workers import Worker
 
 READ_AHEAD_BYTES = 64 << 20
-"""For the whole agent: with 20 streams it still fits its 256 MiB."""
+"""For the whole agent: with 20 streams it still fits its 256 MiB. As many more may be on their way."""
 
 
 @dataclass(frozen=True, slots=True)

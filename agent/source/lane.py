@@ -1,24 +1,30 @@
 """The way of one protection's data: read ahead of the sender, within the host's budget and the protection's limits."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from agent.budget import ByteBudget, Share
-from agent.source.batching import Batch, Piece, read_batch
+from agent.source.batching import (
+    READ_AHEAD_BATCHES,
+    Batch,
+    CapturedDisk,
+    Piece,
+    batch_bytes,
+    plan_batches,
+    read_batch,
+)
 from agent.source.compression import CodecChoice, Pace
 from agent.source.errors import weightiest
 from agent.source.host import SourceHost
 from agent.source.progress import Progress
 from agent.source.record import ProtectionRecord
 from agent.source.throttle import Throttle
+from replikera.blocks.extents import Extents
 from replikera.blocks.segment import Codec
 from replikera.ports.clock import Clock
 from replikera.ports.workers import Worker
-
-READ_AHEAD_BATCHES = 4
-"""16 MiB a stream: enough to bridge a slow read or a slow write, little beside the window."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,11 +54,14 @@ class Lane:
         self._codecs = CodecChoice()
         self._throttle = Throttle(lambda: record.state.assignment.throttle, host.clock, host.zone)
 
-    async def carry(self, plan: Iterable[tuple[Piece, ...]], deliver: Deliver) -> bool:
-        """Read the batches of a plan and deliver them in order; tell whether all were delivered.
+    async def carry(
+        self, disks: Sequence[CapturedDisk], extents: Sequence[Extents], deliver: Deliver
+    ) -> bool:
+        """Read ranges of the disks and deliver them in order, batch by batch; tell whether all were delivered.
 
         The settings that count are those of the moment. Raises what reading and delivering raise.
         """
+        plan = plan_batches(disks, extents, lambda: batch_bytes(self._budget.part))
         # One batch is with the reader, the others wait.
         waiting: asyncio.Queue[_ReadBatch | None] = asyncio.Queue(READ_AHEAD_BATCHES - 1)
         with self._budget.share() as share:

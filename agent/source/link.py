@@ -44,7 +44,7 @@ class TargetLink:
         self._credentials, self._address = self._host.holder.current, assignment.target_address
         stream = await self._host.dialler.dial(assignment.target_host_id, self._address)
         try:
-            conversation = Conversation(stream)
+            conversation = Conversation(stream, lambda: self._host.budget.part)
             async with asyncio.TaskGroup() as group:
                 companions = [
                     group.create_task(conversation.pump()),

@@ -18,6 +18,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 class FileStatus:
     """Size in bytes, bytes allocated on the volume, and the number of names (hard links).
 
+    `allocation_unit`: bytes in which the volume gives a file space; None where it does not say.
     `is_open_to_others`: its permission bits let other users or groups read or write it; False where there are none.
     """
 
@@ -26,6 +27,7 @@ class FileStatus:
     link_count: int
     is_directory: bool
     is_open_to_others: bool = False
+    allocation_unit: int | None = None
 
 
 class File(Protocol):

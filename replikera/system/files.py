@@ -205,6 +205,7 @@ class SystemFiles:
             is_directory=path.is_dir(),
             # Windows invents these bits; who may read a file there stands in its access list.
             is_open_to_others=sys.platform != "win32" and bool(found.st_mode & 0o077),
+            allocation_unit=getattr(found, "st_blksize", None),
         )
 
     def sync_directory(self, path: Path) -> None:

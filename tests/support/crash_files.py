@@ -196,6 +196,7 @@ class CrashFiles:
         self._numbers = itertools.count()
         self.before: Callable[[str, Path], None] | None = None
         self.capacity: int | None = None
+        self.allocation_unit: int | None = None
 
     def begin(self, operation: str, path: Path) -> None:
         if self.before is not None:
@@ -284,7 +285,8 @@ class CrashFiles:
         if isinstance(found, DirectoryNode):
             return FileStatus(0, 0, 1, is_directory=True)
         content = found.live
-        return FileStatus(content.size, len(content.pages) * _PAGE, 1, is_directory=False)
+        allocated = len(content.pages) * _PAGE
+        return FileStatus(content.size, allocated, 1, False, allocation_unit=self.allocation_unit)
 
     def sync_directory(self, path: Path) -> None:
         node = self._directory(path)

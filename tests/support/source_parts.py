@@ -16,6 +16,7 @@ from agent.source.record import ProtectionRecord
 from agent.source.state import SourceState
 from agent.source.views import MachineViews
 from agent.source.warnings import Warnings
+from agent.source.window import WINDOW_BYTES
 from replikera.ports.workers import Worker
 from tests.support.fake_hypervisor import FakeHypervisor, describe
 from tests.support.fake_target import FakeTarget
@@ -69,7 +70,7 @@ class SourceParts:
     ) -> AsyncIterator[tuple[Conversation, Opened]]:
         """Yield an open conversation with its pump running; raise what explains its end."""
         near, far, self.link = stream_pair(faults=faults)
-        conversation = Conversation(near)
+        conversation = Conversation(near, lambda: WINDOW_BYTES)
         try:
             async with asyncio.TaskGroup() as group:
                 pump = group.create_task(conversation.pump())

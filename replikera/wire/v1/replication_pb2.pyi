@@ -610,7 +610,9 @@ Global___Abandoned: _TypeAlias = Abandoned  # noqa: Y015
 
 @_typing.final
 class Receipt(_message.Message):
-    """Frees the window, promises nothing: records received so far, and of them durable."""
+    """Frees the window, promises nothing: records received so far, and of them durable. Comes whenever 1 MiB of records
+    and payload was received since the one before; sources may rely on that.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

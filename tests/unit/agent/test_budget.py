@@ -27,6 +27,16 @@ class Taker:
         self._note(name)
 
 
+def test_a_part_is_what_each_of_the_present_shares_may_hold() -> None:
+    budget = ByteBudget(12)
+    assert budget.part == 12
+    with budget.share(), budget.share():
+        assert budget.part == 6
+        with budget.share():
+            assert budget.part == 4
+    assert budget.part == 12
+
+
 async def test_shares_are_served_in_turn_whoever_asks_most() -> None:
     budget = ByteBudget(10)
     served: list[str] = []

@@ -96,6 +96,19 @@ def test_a_block_that_two_slices_touch_is_counted_once(
     assert 2 * BLOCK <= whole <= needed(bench, 2) < 2 * BLOCK + 65536
 
 
+def test_where_the_volume_leaves_holes_growth_is_what_is_written(bench: LineageBench) -> None:
+    bench.files.allocation_unit = 4096
+    bench.deliver(*(Write(0, place, b"c" * 512) for place in range(8 * MIB, 48 * MIB, BLOCK)))
+    assert 20 * 4096 <= needed(bench, 2) < 20 * 4096 + 65536
+
+
+def test_and_a_block_that_is_there_may_be_a_hole(bench: LineageBench) -> None:
+    bench.files.allocation_unit = 4096
+    bench.deliver(Write(0, 5 * MIB, b"b" * (1 << 20)))
+    undo = growth = MIB
+    assert undo + growth <= needed(bench, 2) < undo + growth + 65536
+
+
 def test_zeros_over_nothing_take_nothing(bench: LineageBench) -> None:
     bench.deliver(Write(0, 16 * MIB, 48 * MIB))
     assert needed(bench, 2) < 1024
@@ -107,8 +120,10 @@ def test_a_batch_may_overwrite_what_it_wrote_itself(bench: LineageBench) -> None
     assert MIB + BLOCK <= needed(bench, 2, 3) < MIB + BLOCK + 65536
 
 
-def test_what_an_apply_takes_is_never_more_than_was_asked_for() -> None:
+@pytest.mark.parametrize("unit", [None, 4096])
+def test_what_an_apply_takes_is_never_more_than_was_asked_for(unit: int | None) -> None:
     bench = LineageBench(sizes=(MIB,))
+    bench.files.allocation_unit = unit
     bench.deliver(Write(0, 0, b"a" * (MIB // 2)))
     bench.deliver(
         *(Write(0, number * 3072, bytes([65 + number % 26]) * 512) for number in range(300))

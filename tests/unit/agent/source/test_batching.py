@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import pytest
@@ -13,6 +13,7 @@ from agent.source.batching import (
     MAX_PAYLOAD_BYTES,
     START,
     CapturedDisk,
+    Piece,
     Position,
     beyond,
     is_zeros,
@@ -43,6 +44,12 @@ def captured(content: bytes, number: int = 0, allocated: Extents | None = None) 
 
 def whole(disk: CapturedDisk) -> list[Extents]:
     return [Extents.whole(disk.geometry.size)]
+
+
+def planned(
+    disks: Sequence[CapturedDisk], extents: Sequence[Extents]
+) -> Iterator[tuple[Piece, ...]]:
+    return plan_batches(disks, extents, lambda: BATCH_BYTES)
 
 
 ranges = st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 3000)), max_size=12)
@@ -101,7 +108,7 @@ def rebuild(
     rebuilt = [bytearray(b"\xff" * disk.geometry.size) for disk in disks]
     keys: list[tuple[int, int]] = []
     reached = START
-    for pieces in plan_batches(disks, todo):
+    for pieces in planned(disks, todo):
         batch = read_batch(pieces, codec)
         assert batch.scanned_bytes <= BATCH_BYTES
         assert len(batch.payloads) <= 8  # what the target accepts
@@ -131,7 +138,7 @@ def test_a_sweep_can_go_on_behind_any_batch(table: list[tuple[int, int]], cut: i
     size = 12_000 * 512
     disks = [captured(Random(1).randbytes(size), number) for number in range(2)]
     todo = [Extents.of((at * 512, length * 512) for at, length in table)] * 2
-    ends = [read_batch(pieces, Codec.NONE).end for pieces in plan_batches(disks, todo)]
+    ends = [read_batch(pieces, Codec.NONE).end for pieces in planned(disks, todo)]
     position = ends[min(cut, len(ends) - 1)] if ends else START
     rest = beyond(todo, position)
     covered = [mine.subtract(left) for mine, left in zip(todo, rest, strict=True)]
@@ -156,7 +163,7 @@ def test_a_large_extent_is_sent_as_it_was_read() -> None:
 
     disk = captured(content)
     disk = CapturedDisk(0, disk.geometry, Keeping(content, disk.allocated), disk.allocated)
-    (pieces,) = plan_batches([disk], whole(disk))
+    (pieces,) = planned([disk], whole(disk))
     batch = read_batch(pieces, Codec.NONE)
 
     assert len(batch.payloads) == 3
@@ -166,7 +173,7 @@ def test_a_large_extent_is_sent_as_it_was_read() -> None:
 def test_small_pieces_share_a_payload() -> None:
     content = Random(3).randbytes(MIB)
     disk = captured(content)
-    (pieces,) = plan_batches([disk], [Extents.of((at, 4096) for at in range(0, MIB, 16384))])
+    (pieces,) = planned([disk], [Extents.of((at, 4096) for at in range(0, MIB, 16384))])
     batch = read_batch(pieces, Codec.NONE)
 
     assert batch.record_count == 64
@@ -176,7 +183,7 @@ def test_small_pieces_share_a_payload() -> None:
 def test_what_does_not_shrink_is_stored_as_it_is() -> None:
     content = Random(4).randbytes(MIB) + b"text " * (MIB // 5) + bytes(1)
     disk = captured(content)
-    (pieces,) = plan_batches([disk], whole(disk))
+    (pieces,) = planned([disk], whole(disk))
     batch = read_batch(pieces, Codec.LZ4)
     codecs = [int(record["codec"]) for record in parse_records(batch.records)]
     assert codecs == [Codec.NONE, Codec.LZ4]
@@ -186,7 +193,7 @@ def test_what_does_not_shrink_is_stored_as_it_is() -> None:
 
 def test_neighbouring_zeros_become_one_record() -> None:
     disk = captured(bytes(4 * MIB))
-    (pieces,) = plan_batches([disk], whole(disk))
+    (pieces,) = planned([disk], whole(disk))
 
     (record,) = parse_records(read_batch(pieces, Codec.NONE).records)
     assert (int(record["offset"]), int(record["length"])) == (0, 4 * MIB)
@@ -194,7 +201,7 @@ def test_neighbouring_zeros_become_one_record() -> None:
 
 def test_what_is_not_allocated_is_zeros_without_being_read() -> None:
     disk = captured(b"\xee" * (9 * MIB), allocated=Extents.of([(MIB, 4096)]))
-    (pieces,) = plan_batches([disk], whole(disk))
+    (pieces,) = planned([disk], whole(disk))
     batch = read_batch(pieces, Codec.NONE)
 
     assert isinstance(disk.reader, FakeViewDisk)
@@ -208,7 +215,7 @@ def test_what_is_not_allocated_is_zeros_without_being_read() -> None:
 def test_pages_of_zeros_inside_data_are_not_sent() -> None:
     content = Random(5).randbytes(MIB // 4) + bytes(MIB // 2) + Random(6).randbytes(MIB // 4)
     disk = captured(content)
-    (pieces,) = plan_batches([disk], whole(disk))
+    (pieces,) = planned([disk], whole(disk))
     batch = read_batch(pieces, Codec.NONE)
     assert batch.payload_bytes == MIB // 2
     assert batch.record_count == 3
@@ -218,26 +225,26 @@ def test_many_tiny_extents_are_cut_into_batches_by_their_number() -> None:
     count = MAX_BATCH_PIECES + 1
     disk = captured(bytes(count * 1024))
     extents = Extents.of((at * 1024, 512) for at in range(count))
-    sizes = [len(pieces) for pieces in plan_batches([disk], [extents])]
+    sizes = [len(pieces) for pieces in planned([disk], [extents])]
     assert sizes == [MAX_BATCH_PIECES, 1]
 
 
 def test_nothing_to_send_is_no_batch() -> None:
-    assert list(plan_batches([captured(bytes(512))], [Extents.empty()])) == []
+    assert list(planned([captured(bytes(512))], [Extents.empty()])) == []
 
 
 def test_a_disk_that_gives_less_than_asked_is_an_error() -> None:
     disk = captured(b"x" * 4096)
     short = FakeViewDisk(b"x" * 1000, Extents.whole(4096))
     broken = CapturedDisk(0, disk.geometry, short, disk.allocated)
-    (pieces,) = plan_batches([broken], whole(disk))
+    (pieces,) = planned([broken], whole(disk))
     with pytest.raises(HypervisorError, match=r"0.vhdx gave 1000 of 4096"):
         read_batch(pieces, Codec.NONE)
 
 
 def test_no_piece_is_larger_than_a_record_may_be() -> None:
     disk = captured(bytes(4 * MIB))
-    (pieces,) = plan_batches([disk], [Extents.of([(512, 3 * MIB)])])
+    (pieces,) = planned([disk], [Extents.of([(512, 3 * MIB)])])
     assert max(piece.length for piece in pieces) <= MAX_RECORD_BYTES
     assert sum(piece.length for piece in pieces) == 3 * MIB
 

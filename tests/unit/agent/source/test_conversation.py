@@ -9,6 +9,7 @@ from agent.source.answers import DurableChunk, Opened, PassOpened
 from agent.source.batching import Batch, Position
 from agent.source.conversation import Conversation
 from agent.source.errors import RefusedError, TargetProtocolError, weightiest
+from agent.source.window import WINDOW_BYTES
 from replikera.blocks.segment import NO_POINT, zero_record
 from replikera.ports.streams import StreamClosedError
 from replikera.wire.v1 import replication_pb2 as wire
@@ -38,7 +39,7 @@ BATCH = batch((), zero_record(0, 0, 512))
 async def conversing() -> AsyncIterator[tuple[Conversation, MemoryStream]]:
     """Yield a conversation with its pump running, and the target's end; raise what explains its end."""
     near, far, _ = stream_pair()
-    conversation = Conversation(near)
+    conversation = Conversation(near, lambda: WINDOW_BYTES)
     try:
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(conversation.pump())
@@ -165,7 +166,7 @@ async def test_a_refusal_ends_an_idle_conversation_at_once() -> None:
 
 async def test_a_refusal_that_is_still_on_its_way_explains_a_broken_stream() -> None:
     near, far, _ = stream_pair()
-    conversation = Conversation(near)
+    conversation = Conversation(near, lambda: WINDOW_BYTES)
     await say(far, REFUSED)
     await near.close()
 
@@ -333,7 +334,7 @@ async def test_a_chunk_that_never_becomes_durable_is_given_up(
 async def test_a_batch_outside_a_segment_is_a_mistake_of_ours() -> None:
     near, _, _ = stream_pair()
     with pytest.raises(AssertionError, match="no transfer"):
-        await Conversation(near).send_batch(BATCH)
+        await Conversation(near, lambda: WINDOW_BYTES).send_batch(BATCH)
 
 
 async def test_a_target_that_copies_a_seed_first_is_waited_for(

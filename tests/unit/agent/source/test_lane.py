@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -8,9 +9,14 @@ from typing_extensions import override
 
 from agent.hypervisor.interface import HypervisorError
 from agent.source.assignment import Compression, ThrottleWindow
-from agent.source.batching import BATCH_BYTES, Batch, CapturedDisk, plan_batches
+from agent.source.batching import (
+    BATCH_BYTES,
+    READ_AHEAD_BATCHES,
+    SMALL_BATCH_BYTES,
+    Batch,
+    CapturedDisk,
+)
 from agent.source.host import READ_AHEAD_BYTES
-from agent.source.lane import READ_AHEAD_BATCHES
 from replikera.blocks.extents import Extents
 from replikera.blocks.segment import Codec, DiskGeometry, parse_records
 from tests.support.fake_hypervisor import FakeViewDisk
@@ -47,7 +53,7 @@ async def test_batches_arrive_in_order_and_are_counted(parts: SourceParts) -> No
     disk = disk_of(Random(1).randbytes(9 * MIB))
     taker = Taker()
     parts.lane.progress.begin(9 * MIB)
-    assert await parts.lane.carry(plan_batches([disk], [disk.allocated]), taker.take)
+    assert await parts.lane.carry([disk], [disk.allocated], taker.take)
     assert [batch.scanned_bytes for batch in taker.batches] == [BATCH_BYTES, BATCH_BYTES, MIB]
     assert [batch.end for batch in taker.batches] == sorted(batch.end for batch in taker.batches)
     progress = parts.lane.progress
@@ -55,10 +61,20 @@ async def test_batches_arrive_in_order_and_are_counted(parts: SourceParts) -> No
     assert parts.host.budget.free == READ_AHEAD_BYTES
 
 
+async def test_among_many_streams_batches_are_small(parts: SourceParts) -> None:
+    disk = disk_of(Random(1).randbytes(3 * MIB))
+    taker = Taker()
+    with ExitStack() as others:
+        for _ in range(4):
+            others.enter_context(parts.host.budget.share())
+        assert await parts.lane.carry([disk], [disk.allocated], taker.take)
+    assert [batch.scanned_bytes for batch in taker.batches] == [SMALL_BATCH_BYTES, MIB]
+
+
 async def test_who_stops_gets_no_more_and_nothing_is_held(parts: SourceParts) -> None:
     disk = disk_of(Random(1).randbytes(40 * MIB))
     taker = Taker(2)
-    assert not await parts.lane.carry(plan_batches([disk], [disk.allocated]), taker.take)
+    assert not await parts.lane.carry([disk], [disk.allocated], taker.take)
     assert len(taker.batches) == 2
     assert parts.host.budget.free == READ_AHEAD_BYTES
 
@@ -73,7 +89,7 @@ async def test_reading_stays_a_few_batches_ahead(parts: SourceParts) -> None:
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
-            await parts.lane.carry(plan_batches([disk], [disk.allocated]), never)
+            await parts.lane.carry([disk], [disk.allocated], never)
     assert isinstance(disk.reader, FakeViewDisk)
     assert len(disk.reader.reads) * MIB <= (READ_AHEAD_BATCHES + 1) * BATCH_BYTES
     assert parts.host.budget.free == READ_AHEAD_BYTES
@@ -83,7 +99,7 @@ async def test_a_disk_that_fails_ends_it_with_its_error(parts: SourceParts) -> N
     disk = disk_of(bytes(MIB))
     disk.reader.close()
     with pytest.raises(HypervisorError):
-        await parts.lane.carry(plan_batches([disk], [disk.allocated]), Taker().take)
+        await parts.lane.carry([disk], [disk.allocated], Taker().take)
     assert parts.host.budget.free == READ_AHEAD_BYTES
 
 
@@ -94,7 +110,7 @@ async def test_a_delivery_that_fails_ends_it_with_its_error(parts: SourceParts) 
         raise OSError(28, "full")
 
     with pytest.raises(OSError, match="full"):
-        await parts.lane.carry(plan_batches([disk], [disk.allocated]), fail)
+        await parts.lane.carry([disk], [disk.allocated], fail)
     assert parts.host.budget.free == READ_AHEAD_BYTES
 
 
@@ -108,7 +124,7 @@ async def test_the_codec_is_the_one_ordered_at_that_moment(parts: SourceParts) -
         await parts.settings(compression=Compression.OFF)
         return True
 
-    await parts.lane.carry(plan_batches([disk], [disk.allocated]), take)
+    await parts.lane.carry([disk], [disk.allocated], take)
     assert codecs[0] is Codec.ZSTD
     assert codecs[-1] is Codec.NONE
 
@@ -116,7 +132,7 @@ async def test_the_codec_is_the_one_ordered_at_that_moment(parts: SourceParts) -
 async def test_what_leaves_is_throttled_as_it_is_sent(parts: SourceParts) -> None:
     await parts.settings(throttle=(ThrottleWindow(127, 0, 1440, MIB),))
     disk = disk_of(Random(1).randbytes(20 * MIB) + bytes(400 * MIB))
-    await parts.lane.carry(plan_batches([disk], [disk.allocated]), Taker().take)
+    await parts.lane.carry([disk], [disk.allocated], Taker().take)
     # 20 MiB at one a second; zeros are read at full speed.
     assert 15 <= parts.clock.monotonic() <= 25
 
@@ -132,7 +148,7 @@ async def test_who_may_not_send_holds_nothing(parts: SourceParts) -> None:
         await sleep(seconds)
 
     parts.clock.sleep = look  # type: ignore[method-assign]  # looks at every nap
-    await parts.lane.carry(plan_batches([disk], [disk.allocated]), Taker().take)
+    await parts.lane.carry([disk], [disk.allocated], Taker().take)
     assert set(free) == {READ_AHEAD_BYTES}
     assert parts.clock.now() - parts.clock._start >= timedelta(hours=1)
 
@@ -174,5 +190,5 @@ async def test_adaptive_compression_waits_until_the_network_is_the_limit(
         codecs.update(int(record["codec"]) for record in parse_records(batch.records))
         return True
 
-    await parts.lane.carry(plan_batches([disk], [disk.allocated]), take)
+    await parts.lane.carry([disk], [disk.allocated], take)
     assert (int(Codec.LZ4) in codecs) is is_packed
