@@ -100,7 +100,8 @@ class BaseReader:
 
     def stored_extents(self, disk: int) -> Extents:
         """Return what has bytes on the volume, whatever its sums say; asks the volume for every hole."""
-        return self._images[disk].stored_extents().clip(self.disks[disk].size)
+        found = self._images[disk].stored_extents().clip(self.disks[disk].size)
+        return found if self._repair is None else found.union(self._repair.data_extents(disk))
 
     def hole_unit(self, disk: int) -> int | None:
         """Return in which units the volume fills holes of the image, None where there are none to fill."""

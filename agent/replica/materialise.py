@@ -9,10 +9,11 @@ import numpy as np
 from agent.replica.errors import ReplicaError, disk_full, storage_errors
 from agent.replica.fence import FencedFiles
 from agent.replica.frames import Window
-from agent.replica.images import DiskImage, ImageFormat, create_images
+from agent.replica.images import DiskImage, ImageFormat, ImageSet, create_images
 from agent.replica.point_view import PointView
 from agent.replica.sidecar import GRANULE_BYTES
 from agent.replica.views import LastingView
+from replikera.blocks.extents import Extents
 from replikera.blocks.segment import DiskGeometry
 from replikera.ports.files import Files
 
@@ -54,14 +55,18 @@ def _write(
     paths: Sequence[Path],
 ) -> Iterator[None]:
     with create_images(output, paths, view.disks, image_format) as copies:
-        _check_space(output, view, paths)
-        for disk in range(len(view.disks)):
-            yield from _copy(view, disk, copies[disk])
+        contents = [view.stored_extents(disk) for disk in range(len(view.disks))]
+        _check_space(output, view, copies, contents, paths[0].parent)
+        yield
+        for disk, content in enumerate(contents):
+            yield from _copy(view, disk, content, copies[disk])
 
 
-def _copy(view: PointView | LastingView, disk: int, target: DiskImage) -> Iterator[None]:
+def _copy(
+    view: PointView | LastingView, disk: int, content: Extents, target: DiskImage
+) -> Iterator[None]:
     window, copied = Window(), 0
-    for offset, length in view.data_extents(disk).split(COPY_BYTES):
+    for offset, length in content.split(COPY_BYTES):
         data = window.view(length)
         view.read_into(disk, data, offset)
         if np.frombuffer(data, dtype=np.int64).any():
@@ -84,9 +89,17 @@ def _check_paths(files: Files, paths: Sequence[Path]) -> None:
             )
 
 
-def _check_space(files: Files, view: PointView | LastingView, paths: Sequence[Path]) -> None:
-    needed = sum(view.data_extents(disk).total() for disk in range(len(view.disks)))
-    folder = paths[0].parent
+def _check_space(
+    files: Files,
+    view: PointView | LastingView,
+    copies: ImageSet,
+    contents: Sequence[Extents],
+    folder: Path,
+) -> None:
+    needed = 0
+    for disk, content in enumerate(contents):
+        unit = copies.hole_unit(disk, files) or copies.block_size(disk)
+        needed += content.align(unit, view.disks[disk].size).total()
     if files.free_space(folder) < needed:
         raise disk_full(folder)
 

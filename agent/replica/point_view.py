@@ -89,6 +89,17 @@ class PointView:
                 found = self._data[disk] = self._shown(disk).union(lost)
             return found
 
+    def stored_extents(self, disk: int) -> Extents:
+        """Return `data_extents` without what has neither bytes on the volume nor a sum.
+
+        It asks the volume for every hole: worth it before everything is read.
+        """
+        with self._reading():
+            overlay = self._overlays[disk]
+            stored = self._base.stored_extents(disk)
+            below = stored.union(self._summed_beyond(disk, stored))
+            return below.subtract(overlay.covered()).union(overlay.data())
+
     def is_blank(self, disk: int, offset: int, length: int) -> bool:
         """Tell of a range that it is zeros and was never meant to be anything else, without reading it."""
         with self._reading():
@@ -125,8 +136,11 @@ class PointView:
 
     def _lost(self, disk: int) -> Extents:
         """Return granules that have a sum and nothing at all in the image; of the others no part is read alone."""
-        there = self._base.data_extents(disk).align(GRANULE_BYTES, self.disks[disk].size)
-        return self._base.summed_extents(disk).subtract(there)
+        return self._summed_beyond(disk, self._base.data_extents(disk))
+
+    def _summed_beyond(self, disk: int, there: Extents) -> Extents:
+        granules = there.align(GRANULE_BYTES, self.disks[disk].size)
+        return self._base.summed_extents(disk).subtract(granules)
 
     def _read_base(self, disk: int, buffer: memoryview, offset: int) -> None:
         """Read the granules that something of is to be seen; what is painted over them comes after."""

@@ -117,7 +117,7 @@ def _temporary_of(folder: Path) -> Path:
 def _read_through(view: PointView) -> Iterator[None]:
     window = Window()
     for disk in range(len(view.disks)):
-        for offset, length in view.data_extents(disk).split(COPY_BYTES):
+        for offset, length in view.stored_extents(disk).split(COPY_BYTES):
             view.read_into(disk, window.view(length), offset)
             yield
 

@@ -116,9 +116,9 @@ class LastingView:
         """Fill `buffer` with what the disk holds from `offset` on. Raises `ReplicaError`."""
         self._current().read_into(disk, buffer, offset)
 
-    def data_extents(self, disk: int) -> Extents:
-        """Return what may hold something other than zeros. Raises `ReplicaError`."""
-        return self._current().data_extents(disk)
+    def stored_extents(self, disk: int) -> Extents:
+        """Return what may hold something other than zeros, without holes. Raises `ReplicaError`."""
+        return self._current().stored_extents(disk)
 
     def close(self) -> None:
         """Close all files; idempotent."""

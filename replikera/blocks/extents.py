@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from typing_extensions import override
 
 _END_OF_SPACE = np.iinfo(np.int64).max
+_PART = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +30,8 @@ class Extents:
 
         Raises `ValueError` for negative ones.
         """
-        table = np.array(list(ranges), dtype=np.int64).reshape(-1, 2)
+        # Not by way of a list: a million of ranges would be 150 MiB of objects.
+        table = np.fromiter(chain.from_iterable(ranges), dtype=np.int64).reshape(-1, 2)
         if table.size and int(table.min()) < 0:
             raise ValueError("a range has a negative offset or length")
         return cls.from_arrays(table[:, 0], table[:, 0] + table[:, 1])
@@ -126,7 +129,10 @@ class Extents:
         return int(self.starts.size)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return zip(self.starts.tolist(), (self.ends - self.starts).tolist(), strict=True)
+        # A part at a time: a million of ranges would be 80 MiB of objects.
+        for first in range(0, len(self), _PART):
+            starts, ends = self.starts[first : first + _PART], self.ends[first : first + _PART]
+            yield from zip(starts.tolist(), (ends - starts).tolist(), strict=True)
 
     @override
     def __eq__(self, other: object) -> bool:

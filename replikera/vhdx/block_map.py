@@ -116,14 +116,13 @@ class BlockMap:
         for first in range(0, count, _PIECE):
             entries = self._table.entries(first, min(_PIECE, count - first))
             states = entries & layout.BAT_STATE_MASK
-            blocks = np.arange(first, first + len(entries), dtype=np.int64) * size
-            kinds = (states == PayloadState.FULLY_PRESENT, states == PayloadState.NOT_PRESENT)
-            for ranges, is_kind in zip(found, kinds, strict=True):
-                ranges.append((blocks[is_kind], blocks[is_kind] + size))
+            found[0].append(_runs(states == PayloadState.FULLY_PRESENT, first, size))
+            if self._metadata.has_parent:
+                found[1].append(_runs(states == PayloadState.NOT_PRESENT, first, size))
             for index in np.flatnonzero(states == PayloadState.PARTIALLY_PRESENT).tolist():
                 self._add_partial(found, first + index)
         data, above = (_union(ranges).clip(self._metadata.disk_size) for ranges in found)
-        return data, above if self._metadata.has_parent else Extents.empty()
+        return data, above
 
     def _add_partial(self, found: "tuple[_Ranges, _Ranges]", block: int) -> None:
         sector = self._metadata.logical_sector_size
@@ -212,7 +211,18 @@ class BlockMap:
         return sources
 
 
+def _runs(
+    is_kind: NDArray[np.bool_], first: int, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return starts and ends, in the disk, of runs of neighbouring blocks of a kind; the first is block `first`."""
+    bounded = np.concatenate(([False], is_kind, [False]))
+    edges = (np.flatnonzero(bounded[1:] != bounded[:-1]) + first) * size
+    return edges[::2], edges[1::2]
+
+
 def _union(ranges: _Ranges) -> Extents:
+    if not ranges:
+        return Extents.empty()
     starts, ends = (np.concatenate(part) for part in zip(*ranges, strict=True))
     return Extents.from_arrays(starts, ends)
 

@@ -74,6 +74,9 @@ def test_a_thin_disk_stays_thin() -> None:
         assert list(image.data_extents()) == [(100 * MIB, 2 * MIB)]
         assert image.read(1024, 100 * MIB) == b"a" * 512 + bytes(512)
         assert image.read(1024, 200 * MIB) == bytes(1024)
+    status = bench.files.status(path)
+    assert status is not None
+    assert status.allocated < MIB, "a hole of the base was copied"
 
 
 def test_a_taken_path_is_left_alone(bench: LineageBench) -> None:

@@ -17,15 +17,17 @@ MIB = 1 << 20
 
 
 def content(view: PointView) -> tuple[bytes, ...]:
-    """Read every disk whole, and check that what has no data is zeros."""
+    """Read every disk whole, and check that what has no data, or is a hole, is zeros."""
     found = []
     for disk, geometry in enumerate(view.disks):
         buffer = bytearray(b"?" * geometry.size)
         view.read_into(disk, memoryview(buffer), 0)
         rest = bytearray(buffer)
-        for offset, length in view.data_extents(disk):
+        stored = view.stored_extents(disk)
+        assert not len(stored.subtract(view.data_extents(disk)))
+        for offset, length in stored:
             rest[offset : offset + length] = bytes(length)
-        assert not any(rest), "there is data outside the data extents"
+        assert not any(rest), "there is data outside the stored extents"
         found.append(bytes(buffer))
     return tuple(found)
 
