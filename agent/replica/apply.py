@@ -186,7 +186,8 @@ def _undo(storage: Storage, base: BaseWriter, sequence: int) -> Iterator[bool]:
 
 def _write(base: BaseWriter, logs: LogReader, disk: int, strokes: Strokes) -> Iterator[bool]:
     """Write ascending ranges to a disk, a step at a time."""
-    allocated = base.data_extents(disk)
+    has_zeros = bool((strokes.logs == ZEROS).any())
+    allocated = base.data_extents(disk) if has_zeros else Extents.empty()
     window, unseen = Window(), 0
     for stroke in strokes:
         unseen += RANGE_COST

@@ -182,8 +182,8 @@ class Painter:
 
 def paint(strokes: Strokes) -> Strokes:
     """Return what is seen of the ranges, ascending and disjoint: the last one wins."""
-    if not len(strokes):
-        return strokes
+    if not (strokes.starts[1:] < strokes.ends[:-1]).any():
+        return strokes  # one segment alone: nothing lies over anything
     edges, ranks = _ranked(np.concatenate((strokes.starts, strokes.ends)))
     first, last = ranks[: len(strokes)], ranks[len(strokes) :]
     highest = _highest(first, last - first, edges.size - 1)

@@ -65,7 +65,6 @@ class PointView:
         first = self._logs.add([layer.path for layer in layers])
         painter = Painter.over(self._overlays)
         self._overlays = paint_layers(storage.files, history, layers, painter, first)
-        self._blocks = [None] * len(record.disks)
         self._data = [None] * len(record.disks)
         self.record, self.disks = record, record.disks
 
@@ -85,8 +84,10 @@ class PointView:
         with self._reading():
             found = self._data[disk]
             if found is None:
-                lost = self._lost(disk).subtract(self._overlays[disk].covered())
-                found = self._data[disk] = self._shown(disk).union(lost)
+                blocks, overlay = self._below(disk), self._overlays[disk]
+                below = blocks.union(self._summed_beyond(disk, blocks))
+                found = below.subtract(overlay.covered()).union(overlay.data())
+                self._data[disk] = found
             return found
 
     def stored_extents(self, disk: int) -> Extents:
@@ -104,9 +105,12 @@ class PointView:
         """Tell of a range that it is zeros and was never meant to be anything else, without reading it."""
         with self._reading():
             # In this order: it costs what the range is made of, not what the disk is.
-            if len(Extents.of([(offset, length)]).intersect(self._shown(disk))):
+            overlay, end = self._overlays[disk], offset + length
+            if (overlay.within(offset, end).logs != ZEROS).any():
                 return False
-            seen = self._overlays[disk].gaps(offset, offset + length)
+            seen = overlay.gaps(offset, end)
+            if len(seen.intersect(self._below(disk))):
+                return False
             runs = seen.align(GRANULE_BYTES, self.disks[disk].size)
             sums = (
                 self._base.sums(disk, start // GRANULE_BYTES, granules_of(count))
@@ -125,20 +129,15 @@ class PointView:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _shown(self, disk: int) -> Extents:
-        """Return what has blocks in the image, or data in the logs."""
-        shown = self._blocks[disk]
-        if shown is None:
-            overlay = self._overlays[disk]
-            below = self._base.data_extents(disk).subtract(overlay.covered())
-            shown = self._blocks[disk] = below.union(overlay.data())
-        return shown
-
-    def _lost(self, disk: int) -> Extents:
-        """Return granules that have a sum and nothing at all in the image; of the others no part is read alone."""
-        return self._summed_beyond(disk, self._base.data_extents(disk))
+    def _below(self, disk: int) -> Extents:
+        """Return what has blocks in the image."""
+        below = self._blocks[disk]
+        if below is None:
+            below = self._blocks[disk] = self._base.data_extents(disk)
+        return below
 
     def _summed_beyond(self, disk: int, there: Extents) -> Extents:
+        """Return granules that have a sum and nothing there at all; of the others no part is read alone."""
         granules = there.align(GRANULE_BYTES, self.disks[disk].size)
         return self._base.summed_extents(disk).subtract(granules)
 
