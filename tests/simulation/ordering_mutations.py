@@ -249,7 +249,9 @@ MUTATIONS = (
     ),
     Mutation(
         "base: what the image has lost is not zeros",
-        patched=lambda: patch.object(point_view.PointView, "_lost", lambda *_: Extents.empty()),
+        patched=lambda: patch.object(
+            point_view.PointView, "_summed_beyond", lambda *_: Extents.empty()
+        ),
     ),
     Mutation(
         "base: checksums are compared before they are renewed",
