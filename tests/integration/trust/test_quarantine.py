@@ -65,9 +65,12 @@ def copied(line: TrustedLine, site: SiteFolder, folder: Path) -> AgentSettings:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a folder in which an agent works: what is gone before it was copied is left out."""
+    """Copy a folder in which an agent works: what is gone before it was copied is left out.
+
+    So are kept views, which no work needs: a view that moves there meanwhile would be copied twice.
+    """
     try:
-        shutil.copytree(source, target)
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("kept-views"))
     except shutil.Error as error:
         (failures,) = error.args
         assert all("No such file" in why for _, _, why in failures)
