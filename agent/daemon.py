@@ -28,12 +28,17 @@ from agent.control.session import Session
 from agent.control.source_actions import source_actions
 from agent.control.stream import GrpcRenewal, GrpcSessionDialler
 from agent.failover.disks import DiskFolders
+from agent.failover.outcome import RehearsalError
 from agent.failover.records import RehearsalRecords
 from agent.failover.rehearsal import Rehearsals
 from agent.grants import GrantReader
-from agent.hypervisor.interface import Hypervisor
+from agent.hypervisor.interface import Hypervisor, HypervisorError
 from agent.hypervisor.simulated.driver import SimulatedHypervisor
 from agent.machinery import Machinery
+from agent.replica.errors import ReplicaError
+from agent.replica.exporting import PointExporter
+from agent.replica.images import VhdxImages
+from agent.replica.raw_images import RawImages
 from agent.replica.receiver import Receiver
 from agent.replica.store import ReplicaStore
 from agent.source.grants import GrantFolder
@@ -48,6 +53,7 @@ from replikera.channel import (
     replication_service,
 )
 from replikera.denials import Denials
+from replikera.export_names import ExportFormat
 from replikera.identity import Credentials, CredentialsHolder
 from replikera.wire.v1.types_pb2 import HostFacts
 
@@ -76,9 +82,17 @@ class Agent:
         self._backlog = Backlog()
         hypervisor = _hypervisor(settings, m)
         self._store = ReplicaStore(m.files, m.replicas, m.clock, m.randomness, settings.folders)
-        rehearsals = _rehearsals(hypervisor, self._store, m, folder)
+        self._rehearsals = rehearsals = _rehearsals(hypervisor, self._store, m, folder)
         reader = self._trust.reader
-        self._reports = ReplicaReports(self._store, reader, self._backlog, rehearsals.using)
+        exporter = PointExporter(
+            m.files,
+            m.replicas,
+            settings.folders.exports,
+            {ExportFormat.VHDX: VhdxImages(m.randomness), ExportFormat.RAW: RawImages()},
+        )
+        self._reports = ReplicaReports(
+            self._store, exporter, reader, self._backlog, rehearsals.using
+        )
         self._replicators = _replicators(hypervisor, self._trust, m, settings, self._backlog)
         handlers = OrderHandlers(
             source_actions(self._replicators, self._backlog),
@@ -86,6 +100,7 @@ class Agent:
                 accept=self._reports.accept,
                 remove=self._reports.remove,
                 digest=self._reports.digest,
+                export=self._reports.export,
                 start_rehearsal=rehearsals.start,
                 clean_up_rehearsal=rehearsals.clean_up,
             ),
@@ -133,6 +148,14 @@ class Agent:
         await self._store.open()
         await self._replicators.open()
         self._reports.watch_all()
+        await self._release_forgotten()
+
+    async def _release_forgotten(self) -> None:
+        try:
+            await self._rehearsals.release_forgotten(self._store.all())
+        except (RehearsalError, HypervisorError, ReplicaError, OSError) as error:
+            # Replication goes on, only the base stands still; the next start looks again.
+            log.warning("pins of test failovers that are gone stay", cause=str(error))
 
     def _compose_session(
         self, settings: AgentSettings, identity: Identity, hypervisor: Hypervisor, m: Machinery

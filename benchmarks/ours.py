@@ -119,6 +119,16 @@ class Ours:
         )
         return recovered_disks(shown)[0][1], captured
 
+    async def rehearse(self, name: str, point: str) -> tuple[float, Mapping[str, object]]:
+        """Test a failover and clean it up; return the seconds of its job by the vault, and the test as it was shown."""
+        test = ("replikera", "test-failover")
+        job = await self._line.commands.answer(
+            *(*test, "start", name, "--point", point, "--wait"), timeout=LONG_COMMAND_TIMEOUT_S
+        )
+        shown = await self._line.commands.ask(*test, "show", name)
+        await self._line.commands.run(*test, "cleanup", name, "--wait")
+        return (_time(job, "finished_at") - _time(job, "created_at")).total_seconds(), shown
+
     async def protections(self) -> list[Mapping[str, object]]:
         """Return all protections as the vault shows them."""
         return items(await self._line.commands.ask("replikera", "protection", "list"))

@@ -173,7 +173,7 @@ class LagJudge:
             if lag is None:
                 self.unknown += 1
                 continue
-            await self._judge(str(protection["vm"]), float(str(lag)), asked_at)
+            await self._judge(str(protection["name"]), float(str(lag)), asked_at)
 
     async def _judge(self, name: str, lag: float, asked_at: datetime) -> None:
         self.worst = max(self.worst, lag)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from agent.control.messages import (
     cleaned_up_message,
     digests_message,
+    exported_message,
     failed,
     failure_message,
     started_message,
@@ -17,6 +18,7 @@ from agent.control.order_fields import (
     PointName,
     ReplicaTerms,
     assignment,
+    export_request,
     identifier,
     point_name,
     rehearsal_request,
@@ -32,6 +34,7 @@ from agent.failover.outcome import (
 from agent.grants import GrantRefusedError
 from agent.hypervisor.interface import HypervisorError
 from agent.replica.errors import ReplicaError
+from agent.replica.exporting import ExportedDisk, ExportRequest
 from agent.replica.point_digests import DiskDigest
 from agent.source.assignment import Assignment
 from agent.source.errors import SourceError
@@ -62,8 +65,9 @@ class TargetActions:
     accept: Callable[[ReplicaTerms], Awaitable[Path]]
     remove: Callable[[str, bool], Awaitable[Iterable[Path]]]
     digest: Callable[[PointName, Progress], Awaitable[Iterable[DiskDigest]]]
+    export: Callable[[PointName, ExportRequest, Progress], Awaitable[ExportedDisk]]
     start_rehearsal: Callable[[RehearsalRequest, Progress], Awaitable[RehearsalStarted]]
-    clean_up_rehearsal: Callable[[str], Awaitable[RehearsalCleanedUp]]
+    clean_up_rehearsal: Callable[[str, str], Awaitable[RehearsalCleanedUp]]
 
 
 class OrderHandlers:
@@ -97,7 +101,9 @@ class OrderHandlers:
                 await self._source.resync(_protection(order.resync_replication.protection_id))
             case "verify_replication":
                 verify = order.verify_replication
-                verification_id = identifier(verify.verification_id, "verification")
+                verification_id = verify.verification_id and identifier(
+                    verify.verification_id, "verification"
+                )
                 await self._source.verify(_protection(verify.protection_id), verification_id)
             case "stop_replication":
                 await self._source.stop(_protection(order.stop_replication.protection_id))
@@ -122,13 +128,20 @@ class OrderHandlers:
             case "digest_point":
                 digests = await self._target.digest(point_name(order.digest_point), progress)
                 outcome.point_digests.CopyFrom(digests_message(digests))
+            case "export_point":
+                point, export = export_request(order.order_id, order.export_point)
+                exported = await self._target.export(point, export, progress)
+                outcome.point_exported.CopyFrom(exported_message(exported))
             case "start_rehearsal":
                 request = rehearsal_request(order.order_id, order.start_rehearsal)
                 started = await self._target.start_rehearsal(request, progress)
                 outcome.rehearsal_started.CopyFrom(started_message(started))
             case "clean_up_rehearsal":
-                rehearsal_id = order.clean_up_rehearsal.rehearsal_id
-                cleaned_up = await self._target.clean_up_rehearsal(rehearsal_id)
+                action = order.clean_up_rehearsal
+                protection_id = _protection(action.protection_id)
+                cleaned_up = await self._target.clean_up_rehearsal(
+                    action.rehearsal_id, protection_id
+                )
                 outcome.rehearsal_cleaned_up.CopyFrom(cleaned_up_message(cleaned_up))
             case _:
                 raise OrderError("this agent does not know its action")

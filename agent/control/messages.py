@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from agent.failover.outcome import RehearsalCleanedUp, RehearsalStarted
 from agent.hypervisor.interface import Hypervisor, Inventory
+from agent.replica.exporting import ExportedDisk
 from agent.replica.point_digests import DiskDigest
 from agent.replica.points import SealedPoint
 from agent.source.status import (
@@ -58,6 +59,7 @@ def host_facts(
         replication_address=replication_address,
         minimum_copy_interval_ms=round(hypervisor.minimum_copy_interval_s * 1000),
         replica_folders=map(str, replica_folders),
+        storage_path=str(hypervisor.storage_path),
     )
 
 
@@ -185,6 +187,12 @@ def digests_message(digests: Iterable[DiskDigest]) -> orders_pb2.PointDigests:
             for disk in digests
         ]
     )
+
+
+def exported_message(exported: ExportedDisk) -> orders_pb2.PointExported:
+    """Return the message of a disk that was written as a file of its own."""
+    digests = digests_message((exported.digest,))
+    return orders_pb2.PointExported(path=str(exported.path), disk=digests.disks[0])
 
 
 def cleaned_up_message(cleaned_up: RehearsalCleanedUp) -> orders_pb2.RehearsalCleanedUp:

@@ -10,7 +10,9 @@ from google.protobuf.duration_pb2 import Duration
 from agent.control.messages import networks_by_nic
 from agent.failover.outcome import RehearsalRequest
 from agent.replica.accepted import AcceptedReplica, Seed
+from agent.replica.exporting import ExportRequest
 from agent.source.assignment import Assignment, Compression, ThrottleWindow, check_assignment
+from replikera.export_names import export_format
 from replikera.wire.v1 import orders_pb2
 
 MAX_GUEST_TIMEOUT = timedelta(hours=24)
@@ -112,11 +114,19 @@ def rehearsal_request(order_id: str, order: orders_pb2.StartRehearsal) -> Rehear
         machine_name=_text(order.machine_name, "machine name"),
         networks=networks_by_nic(order.nics),
         guest_timeout=timeout,
+        created_networks=_created_networks(order),
     )
 
 
-def point_name(order: orders_pb2.DigestPoint) -> PointName:
-    """Return which point DigestPoint is about. Raises `OrderError`."""
+def _created_networks(order: orders_pb2.StartRehearsal) -> tuple[str, ...]:
+    used = {nic.network for nic in order.nics}
+    if len(order.created_networks) > MAX_NICS or not used.issuperset(order.created_networks):
+        raise OrderError("networks are to be made that no adapter is to be on")
+    return tuple(_text(network, "network") for network in order.created_networks)
+
+
+def point_name(order: orders_pb2.DigestPoint | orders_pb2.ExportPoint) -> PointName:
+    """Return which point an order is about. Raises `OrderError`."""
     if not 0 < order.sequence <= MAX_SEQUENCE:
         raise OrderError(f"point {order.sequence} is out of range")
     return PointName(
@@ -124,6 +134,17 @@ def point_name(order: orders_pb2.DigestPoint) -> PointName:
         generation=identifier(order.generation, "generation"),
         sequence=order.sequence,
     )
+
+
+def export_request(order_id: str, order: orders_pb2.ExportPoint) -> tuple[PointName, ExportRequest]:
+    """Return which point ExportPoint is about, and where its disk goes. Raises `OrderError`."""
+    file_format = export_format(order.file_name)
+    if file_format is None:
+        raise OrderError(
+            f"{order.file_name[:MAX_NAME_CHARACTERS]!r} is no plain name for a disk's file"
+        )
+    request = ExportRequest(order_id, order.sequence, order.disk, order.file_name, file_format)
+    return point_name(order), request
 
 
 def identifier(value: str, what: str) -> str:

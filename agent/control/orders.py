@@ -28,8 +28,12 @@ _IN_TURN: Final = (
     "verify_replication",
     "stop_replication",
     "remove_replica",
+    "clean_up_rehearsal",
 )
-"""What changes a protection here: the newest order must be the one that counts. Others may last and wait for nobody."""
+"""What changes a protection here: the newest order must be the one that counts, and what holds its replica goes first.
+
+Others may last and wait for nobody.
+"""
 
 
 class Progress(Protocol):

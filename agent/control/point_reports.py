@@ -1,7 +1,8 @@
 """What the vault is told of recovery points: after a connect the whole list, in pages, then what changed.
 
-The first page of a list replaces what the vault knew, the following pages add to it. One page is on its way at a
-time. What changes meanwhile waits, up to a bound; beyond the bound the whole list is due again, which says the same.
+Each page of a list says which sequences it covers: of these the vault then knows exactly those that the page has, and a
+list that is cut off halfway takes nothing from what was known before. One page is on its way at a time.
+What changes meanwhile waits, up to a bound; beyond the bound the whole list is due again, which says the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ MAX_PAGE_BYTES = 192 * 1024
 
 MAX_WAITING_CHANGES = 1000
 """Changes of one protection, new and released, that wait for their page."""
+
+MAX_SEQUENCE = 2**63 - 1
 
 ANSWER_SECONDS = 30.0
 """A page without an answer for so long is given up: its protection waits for its next change."""
@@ -135,32 +138,51 @@ def _next_page(protection_id: str, watched: _Watched) -> session_pb2.RecoveryPoi
         watched.is_whole_list_due = False
         watched.drop()
         # Newest first: the vault must not take an old point for the latest until the last page arrives.
-        watched.pages = _pages(empty, reversed(watched.points()), is_complete=True)
+        watched.pages = _list_pages(empty, reversed(watched.points()))
     elif watched.new or watched.released:
         new, released = list(watched.new.values()), sorted(watched.released)
         watched.drop()
-        watched.pages = _pages(empty, new, released=released)
+        watched.pages = _change_pages(empty, new, released)
     return next(watched.pages, None)
 
 
-def _pages(
+def _list_pages(
+    empty: session_pb2.RecoveryPointReport, newest_first: Iterable[SealedPoint]
+) -> Iterator[session_pb2.RecoveryPointReport]:
+    """Yield pages that cover all sequences together; without a point it is one."""
+    covers_to = MAX_SEQUENCE
+    chunks = _paged(newest_first)
+    chunk: list[types_pb2.RecoveryPoint] | None = next(chunks, [])
+    while chunk is not None:
+        following = next(chunks, None)
+        covers_from = 1 if following is None else chunk[-1].sequence
+        yield _page(empty, chunk, covers_from=covers_from, covers_to=covers_to)
+        chunk, covers_to = following, covers_from - 1
+
+
+def _change_pages(
+    empty: session_pb2.RecoveryPointReport, new: Iterable[SealedPoint], released: Sequence[int]
+) -> Iterator[session_pb2.RecoveryPointReport]:
+    """Yield the pages; what is released is said on the first, which may have no points."""
+    chunks = _paged(new)
+    yield _page(empty, next(chunks, []), released=released)
+    for chunk in chunks:
+        yield _page(empty, chunk)
+
+
+def _page(
     empty: session_pb2.RecoveryPointReport,
-    points: Iterable[SealedPoint],
+    points: Sequence[types_pb2.RecoveryPoint],
     *,
     released: Sequence[int] = (),
-    is_complete: bool = False,
-) -> Iterator[session_pb2.RecoveryPointReport]:
-    """Yield the pages; what is said once is said on the first, which may have no points."""
-    first = session_pb2.RecoveryPointReport(released=released, is_complete=is_complete)
-    first.MergeFrom(empty)
-    page = first
-    for chunk in _paged(points):
-        page.points.extend(chunk)
-        yield page
-        page = session_pb2.RecoveryPointReport()
-        page.CopyFrom(empty)
-    if page is first:
-        yield page
+    covers_from: int = 0,
+    covers_to: int = 0,
+) -> session_pb2.RecoveryPointReport:
+    page = session_pb2.RecoveryPointReport(
+        points=points, released=released, covers_from=covers_from, covers_to=covers_to
+    )
+    page.MergeFrom(empty)
+    return page
 
 
 def _paged(points: Iterable[SealedPoint]) -> Iterator[list[types_pb2.RecoveryPoint]]:

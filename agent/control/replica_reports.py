@@ -11,6 +11,7 @@ from agent.grants import GrantReader
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.announcements import PointsChanged
 from agent.replica.errors import ReplicaError
+from agent.replica.exporting import ExportedDisk, ExportRequest, PointExporter
 from agent.replica.permission import terms_of
 from agent.replica.point_digests import DiskDigest
 from agent.replica.replica import Replica
@@ -23,12 +24,14 @@ class ReplicaReports:
     def __init__(
         self,
         store: ReplicaStore,
+        exporter: PointExporter,
         reader: GrantReader,
         backlog: Backlog,
         rehearsals_of: Callable[[str], Awaitable[tuple[str, ...]]],
     ) -> None:
         """`rehearsals_of` names the rehearsals that a protection's replica is in use by."""
         self._store = store
+        self._exporter = exporter
         self._reader = reader
         self._backlog = backlog
         self._rehearsals_of = rehearsals_of
@@ -67,12 +70,21 @@ class ReplicaReports:
 
     async def digest(self, point: PointName, progress: Progress) -> tuple[DiskDigest, ...]:
         """Read a whole point and return what its disks hold. Raises `ReplicaError`."""
+        return await self._replica_with(point).point_digests(
+            point.sequence, lambda done, total: progress("read the point", done, total)
+        )
+
+    async def export(
+        self, point: PointName, request: ExportRequest, progress: Progress
+    ) -> ExportedDisk:
+        """Write a disk of a point into the export folder and read it back. Raises `ReplicaError`."""
+        return await self._exporter.export(self._replica_with(point), request, progress)
+
+    def _replica_with(self, point: PointName) -> Replica:
         replica = self._store.get(point.protection_id)
         if replica.accepted.generation != point.generation:
             raise _unknown_point(point)
-        return await replica.point_digests(
-            point.sequence, lambda done, total: progress("read the point", done, total)
-        )
+        return replica
 
     def _version(self, accepted: AcceptedReplica, grant: bytes) -> int:
         if not grant:

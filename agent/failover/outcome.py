@@ -20,7 +20,10 @@ class RehearsalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RehearsalRequest:
-    """One point to recover beside the replica and to start. `networks`: adapter id -> network, empty for none."""
+    """One point to recover beside the replica and to start. `networks`: adapter id -> network, empty for none.
+
+    `created_networks` are made for it, isolated, and removed with it.
+    """
 
     rehearsal_id: str
     order_id: str
@@ -30,6 +33,7 @@ class RehearsalRequest:
     machine_name: str
     networks: Mapping[str, str]
     guest_timeout: timedelta
+    created_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,18 @@
 """Rehearsals (test failovers): recover one point beside the replica, isolated, start it, and remove it all again.
 
-Whatever a rehearsal makes carries its id: machines as their tag, disks as their folder. A durable record that names
-the order exists before the first of them, and says when the disks are whole. A start that runs again after a kill
-before that removes what the run before it left; after that it goes on where the run before it was, so that the machine
-is defined and started once. A clean-up needs no memory of what was made.
+Whatever a rehearsal makes carries its id: machines as their tag, disks as their folder, the pin as its holder. A
+durable record that names the order exists before the first of them, and says when the disks are whole. A start that
+runs again after a kill before that removes what the run before it left; after that it goes on where the run before it
+was, so that the machine is defined and started once. A clean-up needs no memory of what was made.
 """
 
-import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Protocol
 
-from agent.failover.disks import DiskFolders, DiskNames, disk_full
+from agent.failover.children import ChildDisks, RecoverableReplica
+from agent.failover.disks import DiskFolders
+from agent.failover.failures import no_healthy_guest, translate
 from agent.failover.isolation import check_isolation
 from agent.failover.outcome import (
     RecoveredDisk,
@@ -31,37 +30,15 @@ from agent.hypervisor.interface import (
     HypervisorError,
     MachineDefinition,
 )
-from agent.replica.accepted import AcceptedReplica
 from agent.replica.errors import ReplicaError
-from agent.replica.points import SealedPoint
-from replikera.blocks.segment import DiskGeometry
 from replikera.machine import MachineDescription, MachineDescriptionError, parse_machine_description
 from replikera.ports.clock import Clock
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+FIRST_POLL_SECONDS = 0.05
 GUEST_POLL_SECONDS = 1.0
-"""How often the guest is asked whether it answers."""
+"""How soon the guest is asked again whether it answers, at first and at most: one that is quick is not waited for."""
 
 _GOES_ON = (RehearsalState.RECOVERED, RehearsalState.STARTED)
-
-
-class RecoverableReplica(Protocol):
-    """What a rehearsal asks of a replica."""
-
-    @property
-    def accepted(self) -> AcceptedReplica:
-        """Return whose replica it is, and in which generation."""
-
-    def points(self) -> tuple[SealedPoint, ...]:
-        """Return the points that are retained and restorable, oldest first."""
-
-    def describe(self, sequence: int) -> bytes:
-        """Return the machine description of a point. Raises `ReplicaError`."""
-
-    async def materialise(
-        self, sequence: int, paths: Callable[[DiskGeometry], Path]
-    ) -> tuple[tuple[DiskGeometry, Path], ...]:
-        """Write the point's disks as standalone images where they fit. Raises `ReplicaError`."""
 
 
 class Rehearsals:
@@ -76,9 +53,8 @@ class Rehearsals:
         clock: Clock,
     ) -> None:
         self._records = records
-        self._disks = disks
+        self._disks = ChildDisks(disks, replica)
         self._hypervisor = hypervisor
-        self._replica = replica
         self._clock = clock
         self._removal = Removal(hypervisor, disks, clock)
         self._busy: set[str] = set()
@@ -96,15 +72,15 @@ class Rehearsals:
             try:
                 started = await self._run(request, record, steps)
             except (RehearsalError, HypervisorError, ReplicaError, OSError) as error:
-                failure = await self._give_up(record, _translate(error))
+                failure = await self._give_up(record, translate(error))
                 raise failure from error
             await self._records.write(record.with_disks(started.disks, RehearsalState.STARTED))
             return started
 
-    async def clean_up(self, rehearsal_id: str) -> RehearsalCleanedUp:
-        """Remove everything of the rehearsal and read back that nothing is left.
+    async def clean_up(self, rehearsal_id: str, protection_id: str) -> RehearsalCleanedUp:
+        """Remove everything of the rehearsal, read back that nothing is left, and let the replica go on.
 
-        Raises `RehearsalError`, `HypervisorError`. A rehearsal that is gone, or never was, is no error.
+        Raises `RehearsalError`, `HypervisorError`, `ReplicaError`. A rehearsal that is gone, or never was, is no error.
         """
         with self._alone(rehearsal_id):
             record = await self._records.get(rehearsal_id)
@@ -116,8 +92,22 @@ class Rehearsals:
                     replace(record, state=RehearsalState.REMOVING, found=found)
                 )
             await self._removal.remove_all(rehearsal_id)
+            await self._disks.release(rehearsal_id, protection_id)
             await self._records.remove(rehearsal_id)
             return RehearsalCleanedUp(found)
+
+    async def release_forgotten(self, replicas: Iterable[RecoverableReplica]) -> None:
+        """Let replicas go on that are kept for test failovers of which nothing is left, no record either.
+
+        A pin that could not be released with the clean-up is released like this. Raises what `clean_up` does.
+        """
+        for replica in replicas:
+            for pin in replica.pins():
+                is_used = await self._records.get(pin.holder) or await self._removal.remains(
+                    pin.holder
+                )
+                if not is_used:
+                    await replica.unpin(pin.holder)
 
     async def using(self, protection_id: str) -> tuple[str, ...]:
         """Return the ids of the rehearsals that stand on a protection's replica. Raises `RehearsalError`.
@@ -171,10 +161,11 @@ class Rehearsals:
         """Remove what was made; return the failure, told with a removal that failed too."""
         try:
             await self._removal.remove_all(record.rehearsal_id)
-        except (RehearsalError, HypervisorError, OSError) as error:
+            await self._disks.release(record.rehearsal_id, record.protection_id)
+        except (RehearsalError, HypervisorError, ReplicaError, OSError) as error:
             failure = RehearsalError(
                 failure.code,
-                f"{failure.cause} Removing what was made failed too: {_translate(error).cause}",
+                f"{failure.cause} Removing what was made failed too: {translate(error).cause}",
                 f"{failure.remedy} Clean the test failover up first.",
             )
         text = f"{failure.code}: {failure.cause}"
@@ -186,11 +177,13 @@ class Rehearsals:
     async def _run(
         self, request: RehearsalRequest, record: RehearsalRecord, steps: "_Steps"
     ) -> RehearsalStarted:
-        replica = self._point_of(request)
+        replica = self._disks.replica_of(request)
         with steps.measure("recover disks"):
             machine = _parse_machine(request, replica.describe(request.sequence))
             disks = record.recovered_disks or await self._recover(request, record, replica)
         with steps.measure("define machine"):
+            for network in request.created_networks:
+                await self._hypervisor.ensure_isolated_network(network, request.rehearsal_id)
             definition = _define(request, machine, disks)
             machine_id = await self._hypervisor.define_machine(definition)
         with steps.measure("check isolation"):
@@ -204,39 +197,27 @@ class Rehearsals:
             guest = await self._wait_for_guest(request, machine_id)
         return RehearsalStarted(machine_id, disks, steps.taken(), guest, networks)
 
-    def _point_of(self, request: RehearsalRequest) -> RecoverableReplica:
-        replica = self._replica(request.protection_id)
-        is_known = any(point.sequence == request.sequence for point in replica.points())
-        if replica.accepted.generation != request.generation or not is_known:
-            raise RehearsalError(
-                "unknown-point",
-                f"Point {request.sequence} of generation {request.generation} is not, or no longer, "
-                f"on this host (protection {request.protection_id}).",
-                "Choose another point: `replikera point list` shows them.",
-            )
-        return replica
-
     async def _recover(
         self, request: RehearsalRequest, record: RehearsalRecord, replica: RecoverableReplica
     ) -> tuple[RecoveredDisk, ...]:
         # A run that was killed may have left half of everything.
         await self._removal.remove_all(request.rehearsal_id)
-        folder = await self._disks.prepare(request.rehearsal_id)
-        names = DiskNames(folder)
-        recovered = await replica.materialise(request.sequence, names.path)
-        disks = tuple(RecoveredDisk(disk.disk_id, path, disk.size) for disk, path in recovered)
+        disks = await self._disks.make(request, replica)
         await self._records.write(record.with_disks(disks, RehearsalState.RECOVERED))
         return disks
 
     async def _wait_for_guest(self, request: RehearsalRequest, machine_id: str) -> GuestHealth:
         deadline = self._clock.monotonic() + request.guest_timeout.total_seconds()
+        pause = FIRST_POLL_SECONDS
         while True:
             guest = await self._hypervisor.guest_health(machine_id)
             if guest.is_answering and guest.is_healthy:
                 return guest
-            if self._clock.monotonic() >= deadline:
-                raise _no_healthy_guest(request, guest)
-            await self._clock.sleep(GUEST_POLL_SECONDS)
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                raise no_healthy_guest(request, guest)
+            await self._clock.sleep(min(pause, left))
+            pause = min(2 * pause, GUEST_POLL_SECONDS)
 
 
 class _Steps:
@@ -288,33 +269,3 @@ def _define(
         disk_paths={disk.disk_id: paths[disk.disk_id] for disk in machine.disks},
         networks={nic.nic_id: request.networks.get(nic.nic_id, "") for nic in machine.nics},
     )
-
-
-def _no_healthy_guest(request: RehearsalRequest, guest: GuestHealth) -> RehearsalError:
-    seconds = f"{request.guest_timeout.total_seconds():g} seconds"
-    if guest.is_answering:
-        return RehearsalError(
-            "guest-not-healthy",
-            f"The guest of {request.machine_name} was not healthy within {seconds}: "
-            f"{guest.summary}.",
-            "Try an older point.",
-        )
-    return RehearsalError(
-        "guest-not-answering",
-        f"The guest of {request.machine_name} did not answer within {seconds}.",
-        "Try again, or an older point; see that the guest's integration services are installed.",
-    )
-
-
-def _translate(error: RehearsalError | HypervisorError | ReplicaError | OSError) -> RehearsalError:
-    if isinstance(error, RehearsalError):
-        return error
-    if isinstance(error, OSError):
-        if error.errno in _NO_SPACE:
-            return disk_full(error.filename or "the recovered disks", "it ran full")
-        return RehearsalError(
-            "storage-error",
-            f"The host's storage failed: {error}.",
-            "Check the volume, then start the test failover again.",
-        )
-    return RehearsalError(error.code, error.cause, error.remedy)

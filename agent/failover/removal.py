@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from agent.failover.disks import DiskFolders
 from agent.failover.outcome import RehearsalError
-from agent.hypervisor.interface import Hypervisor, Machine
+from agent.hypervisor.interface import Hypervisor, Machine, Network
 from replikera.ports.clock import Clock
 
 MAX_ROUNDS = 5
@@ -18,15 +18,17 @@ class Remains:
     """What carries the tag of a rehearsal or stands in its folder. Falsy when there is nothing."""
 
     machines: tuple[Machine, ...]
+    networks: tuple[Network, ...]
     files: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        return bool(self.machines or self.files)
+        return bool(self.machines or self.networks or self.files)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return what is there, by name."""
-        return (*(f"machine {found.description.name}" for found in self.machines), *self.files)
+        machines = (f"machine {found.description.name}" for found in self.machines)
+        return (*machines, *(f"network {found.name}" for found in self.networks), *self.files)
 
 
 class Removal:
@@ -41,8 +43,9 @@ class Removal:
         """Return what inventory and folder show now."""
         inventory = await self._hypervisor.inventory()
         machines = tuple(found for found in inventory.machines if found.tag == rehearsal_id)
+        networks = tuple(found for found in inventory.networks if found.tag == rehearsal_id)
         files = await self._disks.listing(rehearsal_id)
-        return Remains(machines, tuple(str(path) for path in files))
+        return Remains(machines, networks, tuple(str(path) for path in files))
 
     async def remove_all(self, rehearsal_id: str) -> None:
         """Return when inventory and folder show nothing. Raises `RehearsalError`, `HypervisorError`."""
@@ -66,4 +69,6 @@ class Removal:
             machine_id = machine.description.machine_id
             await self._hypervisor.power_off(machine_id)
             await self._hypervisor.remove_machine(machine_id, rehearsal_id)
+        for network in found.networks:
+            await self._hypervisor.remove_isolated_network(network.name, rehearsal_id)
         await self._disks.remove(rehearsal_id)

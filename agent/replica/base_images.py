@@ -47,6 +47,9 @@ class Repair(Protocol):
     def data_extents(self, disk: int) -> Extents:
         """Return what of the bytes in doubt it replaces by other than zeros."""
 
+    def extents(self, disk: int) -> Extents:
+        """Return the bytes in doubt."""
+
     def correct(self, disk: int, first: int, sums: Sums) -> None:
         """Replace the sums of granules with bytes in doubt; `first` is the granule of the first sum."""
 
@@ -102,6 +105,13 @@ class BaseReader:
         """Return what has bytes on the volume, whatever its sums say; asks the volume for every hole."""
         found = self._images[disk].stored_extents().clip(self.disks[disk].size)
         return found if self._repair is None else found.union(self._repair.data_extents(disk))
+
+    def repaired_extents(self, disk: int) -> tuple[Extents, Extents]:
+        """Return what the image alone does not show: data, and zeros."""
+        if self._repair is None:
+            return Extents.empty(), Extents.empty()
+        data = self._repair.data_extents(disk)
+        return data, self._repair.extents(disk).subtract(data)
 
     def hole_unit(self, disk: int) -> int | None:
         """Return in which units the volume fills holes of the image, None where there are none to fill."""

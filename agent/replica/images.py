@@ -10,7 +10,7 @@ from replikera.blocks.extents import Extents
 from replikera.blocks.segment import DiskGeometry
 from replikera.ports.files import Buffer, File, Files
 from replikera.ports.randomness import Randomness
-from replikera.vhdx import create_image, open_image
+from replikera.vhdx import create_child, create_image, open_image, open_path
 
 MAX_ZERO_BYTES = 1 << 30
 """Bytes zeroed at once: a record of zeros may cover a whole disk, and an image lists the blocks it touches."""
@@ -18,6 +18,10 @@ MAX_ZERO_BYTES = 1 << 30
 
 class DiskImage(Protocol):
     """One disk in a file. Offsets and lengths are whole sectors."""
+
+    @property
+    def size(self) -> int:
+        """Return the size of the disk in bytes."""
 
     @property
     def block_size(self) -> int:
@@ -45,8 +49,8 @@ class DiskImage(Protocol):
         """Close, with everything durable where it was open for writing; idempotent."""
 
 
-class ImageFormat(Protocol):
-    """How disks are kept in files."""
+class NewImages(Protocol):
+    """How disks are written to files and read again."""
 
     @property
     def suffix(self) -> str:
@@ -57,6 +61,16 @@ class ImageFormat(Protocol):
 
     def open(self, file: File, *, is_writable: bool) -> DiskImage:
         """Open an image that `create` made."""
+
+
+class ImageFormat(NewImages, Protocol):
+    """How the disks of a base are kept in files."""
+
+    def create_child(self, file: File, files: Files, parent: Path) -> DiskImage:
+        """Make an image in an empty file that shows what `parent` shows, and takes what is written.
+
+        A parent whose writer was killed is put in order first: nobody may be using it.
+        """
 
 
 class VhdxImages:
@@ -84,6 +98,19 @@ class VhdxImages:
         return open_image(
             file, writable=is_writable, randomness=self._randomness if is_writable else None
         )
+
+    def create_child(self, file: File, files: Files, parent: Path) -> DiskImage:
+        """Make a differencing image."""
+        above = open_path(files, parent)
+        if above.needs_its_log:
+            above.close()
+            open_path(files, parent, writable=True, randomness=self._randomness).close()
+            above = open_path(files, parent)
+        try:
+            return create_child(file, above, parent_path=parent, randomness=self._randomness)
+        except BaseException:
+            above.close()
+            raise
 
 
 class ImageSet:
@@ -148,7 +175,7 @@ def create_images(
     files: Files,
     paths: Sequence[Path],
     disks: Sequence[DiskGeometry],
-    image_format: ImageFormat,
+    image_format: NewImages,
 ) -> ImageSet:
     """Make empty images, open for writing; their names are not durable yet."""
     with ExitStack() as stack:
@@ -156,6 +183,20 @@ def create_images(
         images = [
             image_format.create(file, geometry)
             for file, geometry in zip(opened, disks, strict=True)
+        ]
+        stack.pop_all()
+    return ImageSet(opened, images)
+
+
+def create_children(
+    files: Files, paths: Sequence[Path], parents: Sequence[Path], image_format: ImageFormat
+) -> ImageSet:
+    """Make images over others that nobody writes, open for writing; their names are not durable yet."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(files.create(path)) for path in paths]
+        images = [
+            image_format.create_child(file, files, parent)
+            for file, parent in zip(opened, parents, strict=True)
         ]
         stack.pop_all()
     return ImageSet(opened, images)

@@ -14,15 +14,17 @@ from typing import NamedTuple
 
 from agent.replica.accepted import AcceptedReplica, read_accepted, write_accepted
 from agent.replica.applier import Applier
+from agent.replica.children import make_children
 from agent.replica.chronicle import Chronicle
 from agent.replica.deltas import Deltas
 from agent.replica.errors import ReplicaError, damaged, storage_errors
 from agent.replica.fence import FencedFiles
 from agent.replica.grant_file import SeenGrants
 from agent.replica.history import History
-from agent.replica.images import ImageFormat
+from agent.replica.images import ImageFormat, NewImages, image_paths
 from agent.replica.layout import Layout
-from agent.replica.materialise import Recovered, materialise
+from agent.replica.materialise import OneDisk, materialise
+from agent.replica.new_disks import Recovered
 from agent.replica.passes import Passes
 from agent.replica.pins import Pin, Pins
 from agent.replica.point_digests import PointDigests, Range, range_digests
@@ -222,19 +224,19 @@ class Lineage:
         """Take back one `ask_to_stop`."""
         self._applier.allow()
 
-    def pin(self, order_id: str, sequence: int) -> None:
-        """Keep a point, and the base as it is, for an order, durably; the same again changes nothing.
+    def pin(self, holder: str, sequence: int) -> None:
+        """Keep a point, and the base as it is, for a holder, durably; the same again changes nothing.
 
         Nothing may be applied or released meanwhile.
         """
         with self._storage_errors():
             record = self.find(sequence)
-            self._pins.add(Pin(order_id, sequence, record.point_id))
+            self._pins.add(Pin(holder, sequence, record.point_id))
 
-    def unpin(self, order_id: str) -> None:
-        """Give up what an order keeps, durably; nothing kept is no error."""
+    def unpin(self, holder: str) -> None:
+        """Give up what a holder keeps, durably; nothing kept is no error."""
         with self._storage_errors():
-            self._pins.remove(order_id)
+            self._pins.remove(holder)
 
     @property
     def pins(self) -> tuple[Pin, ...]:
@@ -259,6 +261,29 @@ class Lineage:
         """Write a point as standalone disks; the base may move between two steps. At last the files are yielded."""
         with self._storage_errors(), self._views.lasting(self.find(sequence)) as view:
             yield from materialise(view, self._files, self._storage.image_format, choose_path)
+
+    def materialise_disk(
+        self, sequence: int, place: int, path: Path, images: NewImages
+    ) -> Generator[Recovered | None]:
+        """Write one disk of a point as a file of its own; the base may move between two steps."""
+        with self._storage_errors(), self._views.lasting(self.find(sequence)) as view:
+            yield from materialise(OneDisk(view, place), self._files, images, lambda _disk: path)
+
+    def make_children(
+        self, holder: str, choose_path: Callable[[DiskGeometry], Path]
+    ) -> Generator[Recovered | None]:
+        """Write the point that a holder has pinned as children of the base. At last the files are yielded."""
+        with self._storage_errors():
+            record = self.find(self._pinned(holder).sequence)
+            damage = self._storage.damage.error(record.disks)
+            if damage is not None:
+                raise damage
+            base = self.layout.images(self._history.position.initial_attempt)
+            images = image_paths(base, len(record.disks), self._storage.image_format)
+            with self._views.open(record) as view:
+                yield from make_children(
+                    view, self._files, self._storage.image_format, images, choose_path
+                )
 
     def remove(self, exports: Path | None) -> Generator[None]:
         """End the replica, a step at a time; the disks of its newest point stay in a folder of `exports`.
@@ -325,12 +350,22 @@ class Lineage:
         with self._views.open(newest) as view:
             yield from export(view, self._files, self._storage.image_format, folder, images)
 
+    def _pinned(self, holder: str) -> Pin:
+        for pin in self._pins.all:
+            if pin.holder == holder:
+                return pin
+        raise ReplicaError(
+            "not-pinned",
+            f"{holder} has pinned no point of {self._accepted.machine_name}.",
+            "Pin the point before anything is built on it.",
+        )
+
     def _require_unpinned(self) -> None:
         if self._pins.hold_base:
             raise self._pins.trouble or ReplicaError(
                 "replica-pinned",
                 f"The replica of {self._accepted.machine_name} is in use by"
-                f" {', '.join(pin.order_id for pin in self._pins.all)}.",
+                f" {', '.join(pin.holder for pin in self._pins.all)}.",
                 "Clean up its test failovers first.",
             )
 

@@ -9,19 +9,20 @@ from replikera.blocks.segment import SegmentFormatError
 from replikera.blocks.segment.canonical import Json, number_of, object_of, text_of
 from replikera.ports.files import Files
 
+PINS_DAMAGED = "pins-damaged"
 MAX_PINS = 64
-MAX_ORDER_CHARACTERS = 128
+MAX_HOLDER_CHARACTERS = 128
 _MAX_NUMBER = (1 << 63) - 1
 _KEYS = frozenset({"pins"})
-_PIN_KEYS = frozenset({"chain_digest", "order_id", "sequence"})
+_PIN_KEYS = frozenset({"chain_digest", "holder", "sequence"})
 _DIGEST_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """An order that uses a point, and the point's identity."""
+    """A holder that uses a point, and the point's identity."""
 
-    order_id: str
+    holder: str
     sequence: int
     chain_digest: bytes
 
@@ -61,7 +62,7 @@ class Pins:
         if self._damage is None:
             return None
         return ReplicaError(
-            "pins-damaged",
+            PINS_DAMAGED,
             f"{self._layout.pins}: {self._damage}.",
             "Clean up all test failovers of this replica, remove the file, and restart the agent.",
         )
@@ -69,27 +70,27 @@ class Pins:
     def add(self, pin: Pin) -> None:
         """Add a pin, durably; the same again changes nothing. Raises `ReplicaError`."""
         self._require_readable()
-        mine = [known for known in self._pins if known.order_id == pin.order_id]
+        mine = [known for known in self._pins if known.holder == pin.holder]
         if pin in mine:
             return
         if mine:
             raise ReplicaError(
                 "already-pinned",
-                f"Order {pin.order_id} has pinned point {mine[0].sequence} already.",
+                f"{pin.holder} has pinned point {mine[0].sequence} already.",
                 "Clean it up before it takes another point.",
             )
-        if len(self._pins) >= MAX_PINS or not 0 < len(pin.order_id) <= MAX_ORDER_CHARACTERS:
+        if len(self._pins) >= MAX_PINS or not 0 < len(pin.holder) <= MAX_HOLDER_CHARACTERS:
             raise ReplicaError(
                 "too-many-pins",
-                f"{len(self._pins)} orders use points of this replica, {MAX_PINS} at most can.",
+                f"{len(self._pins)} test failovers use points of this replica, {MAX_PINS} at most can.",
                 "Clean up the test failovers that are over.",
             )
         self._write((*self._pins, pin))
 
-    def remove(self, order_id: str) -> None:
-        """Remove the pin of an order, durably; a missing one is no error. Raises `ReplicaError`."""
+    def remove(self, holder: str) -> None:
+        """Remove the pin of a holder, durably; a missing one is no error. Raises `ReplicaError`."""
         self._require_readable()
-        rest = tuple(pin for pin in self._pins if pin.order_id != order_id)
+        rest = tuple(pin for pin in self._pins if pin.holder != holder)
         if rest != self._pins:
             self._write(rest)
 
@@ -101,7 +102,7 @@ class Pins:
         listed: list[Json] = [
             {
                 "chain_digest": pin.chain_digest.hex(),
-                "order_id": pin.order_id,
+                "holder": pin.holder,
                 "sequence": pin.sequence,
             }
             for pin in pins
@@ -129,7 +130,7 @@ def _parse(item: Json) -> Pin:
     except ValueError as error:
         raise SegmentFormatError("a pin has no chain digest") from error
     return Pin(
-        order_id=text_of(fields, "order_id", MAX_ORDER_CHARACTERS),
+        holder=text_of(fields, "holder", MAX_HOLDER_CHARACTERS),
         sequence=number_of(fields, "sequence", _MAX_NUMBER),
         chain_digest=chain_digest,
     )

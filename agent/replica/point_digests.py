@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from blake3 import blake3
 
@@ -98,11 +98,23 @@ def _digest_of_zeros(length: int) -> bytes:
     return blake3(memoryview(_ZEROS)[:length]).digest()
 
 
-class PointDigests:
-    """Digests the disks of a point, slice by slice; each slice may come from another view of the point."""
+class DigestedView(Protocol):
+    """Disks that show what is digested."""
 
-    def __init__(self, disks: Sequence[DiskGeometry]) -> None:
-        self.total_bytes = sum(disk.size for disk in disks)
+    def read_into(self, disk: int, buffer: memoryview, offset: int) -> None:
+        """Fill `buffer` with what the disk holds from `offset` on."""
+
+    def data_extents(self, disk: int) -> Extents:
+        """Return what may hold something other than zeros."""
+
+
+class PointDigests:
+    """Digests disks of a point, slice by slice; each slice may come from another view of the point."""
+
+    def __init__(self, disks: Sequence[DiskGeometry], only: int | None = None) -> None:
+        """`disks` are those of the point. `only`: the place of the one that is digested, None for all."""
+        self._places = range(len(disks)) if only is None else range(only, only + 1)
+        self.total_bytes = sum(disks[place].size for place in self._places)
         self.done_bytes = 0
         self._disks = disks
         self._found: list[DiskDigest] = []
@@ -113,13 +125,13 @@ class PointDigests:
     @property
     def digests(self) -> tuple[DiskDigest, ...] | None:
         """Return the digests when all disks are read, None before."""
-        return tuple(self._found) if len(self._found) == len(self._disks) else None
+        return tuple(self._found) if len(self._found) == len(self._places) else None
 
-    def take(self, view: PointView) -> Iterator[None]:
+    def take(self, view: DigestedView) -> Iterator[None]:
         """Read on, a slice at most. Raises `ReplicaError`; what was read by then counts."""
         end = self.done_bytes + SLICE_BYTES
         while self.digests is None and self.done_bytes < end:
-            data = view.data_extents(len(self._found)).subtract(Extents.whole(self._reached))
+            data = view.data_extents(self._place).subtract(Extents.whole(self._reached))
             for offset, length in chain(data.split(STEP_BYTES), [(self._disk.size, 0)]):
                 yield from self._take_zeros(min(offset, self._reached + end - self.done_bytes))
                 if self.done_bytes >= end:
@@ -129,17 +141,21 @@ class PointDigests:
 
     @property
     def _disk(self) -> DiskGeometry:
-        return self._disks[len(self._found)]
+        return self._disks[self._place]
+
+    @property
+    def _place(self) -> int:
+        return self._places[len(self._found)]
 
     def _finish_disk(self) -> None:
         disk = self._disk
         self._found.append(DiskDigest(disk.disk_id, disk.name, disk.size, self._hash.digest()))
         self._hash, self._reached = hashlib.sha256(), 0
 
-    def _take_data(self, view: PointView, length: int) -> Iterator[None]:
+    def _take_data(self, view: DigestedView, length: int) -> Iterator[None]:
         if length:
             buffer = self._window.view(length)
-            view.read_into(len(self._found), buffer, self._reached)
+            view.read_into(self._place, buffer, self._reached)
             self._advance(buffer)
             yield
 

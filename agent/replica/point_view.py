@@ -9,7 +9,7 @@ takes as long as reading the tables of what lies between. Pins hold the base sti
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -25,6 +25,13 @@ from agent.replica.sidecar import GRANULE_BYTES, NEVER_WRITTEN, granules_of
 from agent.replica.storage import Storage
 from replikera.blocks.extents import Extents
 from replikera.blocks.segment import DiskGeometry
+
+
+class Beyond(NamedTuple):
+    """What a point shows of a disk and the images of the base alone do not."""
+
+    data: Extents
+    zeros: Extents
 
 
 class PointView:
@@ -100,6 +107,17 @@ class PointView:
             stored = self._base.stored_extents(disk)
             below = stored.union(self._summed_beyond(disk, stored))
             return below.subtract(overlay.covered()).union(overlay.data())
+
+    def beyond_base(self, disk: int) -> Beyond:
+        """Return what a child of the base has to hold to show this point."""
+        with self._reading():
+            overlay = self._overlays[disk]
+            covered, painted = overlay.covered(), overlay.data()
+            data, zeros = self._base.repaired_extents(disk)
+            return Beyond(
+                data.subtract(covered).union(painted),
+                zeros.subtract(covered).union(covered.subtract(painted)),
+            )
 
     def is_blank(self, disk: int, offset: int, length: int) -> bool:
         """Tell of a range that it is zeros and was never meant to be anything else, without reading it."""

@@ -11,7 +11,8 @@ from agent.replica.documents import read_document, write_document
 from agent.replica.frames import Window
 from agent.replica.images import ImageFormat, image_paths
 from agent.replica.layout import Layout
-from agent.replica.materialise import COPY_BYTES, materialise
+from agent.replica.materialise import materialise
+from agent.replica.new_disks import COPY_BYTES
 from agent.replica.point_view import PointView
 from replikera.blocks.segment import DiskGeometry, SegmentFormatError
 from replikera.blocks.segment.canonical import object_of, text_of

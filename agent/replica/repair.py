@@ -48,6 +48,10 @@ class InterruptedApply:
         """Return what of the bytes in doubt it replaces by other than zeros."""
         return self._overlays[disk].data()
 
+    def extents(self, disk: int) -> Extents:
+        """Return the bytes in doubt."""
+        return self._overlays[disk].covered()
+
     def correct(self, disk: int, first: int, sums: Sums) -> None:
         """Replace the sums of the granules that were touched."""
         granules, right = self._sums[disk]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,8 +13,9 @@ from agent.replica.announcements import Announcements, PointsChanged
 from agent.replica.attempt import Attempt
 from agent.replica.errors import ReplicaError
 from agent.replica.history import Head
+from agent.replica.images import NewImages
 from agent.replica.lineage import Arriving, Lineage
-from agent.replica.materialise import Recovered
+from agent.replica.new_disks import Recovered
 from agent.replica.pass_writer import PassWriter
 from agent.replica.pins import Pin
 from agent.replica.point_digests import DiskDigest, PointDigests, Range
@@ -142,6 +144,37 @@ class Replica:
             steps = self._lineage.materialise(sequence, paths)
             return await self._share_base(steps, lambda _: True) or ()
 
+    def holding(self, sequence: int) -> AbstractContextManager[None]:
+        """Keep a point from being released for as long as the context lasts. Raises `ReplicaError` for none."""
+        return self._lineage.hold(sequence)
+
+    def disk(self, sequence: int, place: int) -> DiskGeometry:
+        """Return a disk of a point by its place in the list of disks. Raises `ReplicaError`."""
+        disks = self._lineage.find(sequence).disks
+        if place >= len(disks):
+            names = ", ".join(f"{number} ({disk.name})" for number, disk in enumerate(disks))
+            raise ReplicaError(
+                "unknown-disk",
+                f"Point {sequence} of {self.accepted.machine_name} has no disk {place}; it has {names}.",
+                "Choose one of these with --disk.",
+            )
+        return disks[place]
+
+    async def materialise_disk(
+        self, sequence: int, place: int, path: Path, images: NewImages
+    ) -> None:
+        """Write one disk of a point to a new file, durably. Raises `ReplicaError`; then nothing is left of it."""
+        steps = self._lineage.materialise_disk(sequence, place, path, images)
+        await self._share_base(steps, lambda _: True)
+
+    async def make_children(self, holder: str, paths: Callable[[DiskGeometry], Path]) -> Recovered:
+        """Write the point that a holder has pinned as children of the base at the chosen paths, durably.
+
+        They are good for as long as the pin stays. The folders must exist. Raises `ReplicaError`; then nothing is left.
+        """
+        steps = self._lineage.make_children(holder, paths)
+        return await self._share_base(steps, lambda _: True) or ()
+
     async def digests(self, sequence: int, ranges: Sequence[Range]) -> bytes:
         """Return the BLAKE3 digests of ranges of a point, 32 bytes each. Raises `ReplicaError`.
 
@@ -158,16 +191,27 @@ class Replica:
 
         `progress` is called with the bytes that are done and all bytes. Raises `ReplicaError`.
         """
+        return await self._digests(sequence, None, progress)
+
+    async def disk_digest(
+        self, sequence: int, place: int, progress: Callable[[int, int], None]
+    ) -> DiskDigest:
+        """Return the SHA-256 of one disk of a point, as `point_digests` does of all."""
+        return (await self._digests(sequence, place, progress))[0]
+
+    async def _digests(
+        self, sequence: int, only: int | None, progress: Callable[[int, int], None]
+    ) -> tuple[DiskDigest, ...]:
         with self._lineage.hold(sequence):
-            digests = PointDigests(self._lineage.find(sequence).disks)
+            digests = PointDigests(self._lineage.find(sequence).disks, only)
             while digests.digests is None:
                 async with self._base_lock:
                     await run_steps(self._worker, self._lineage.digest_slice(sequence, digests))
                 progress(digests.done_bytes, digests.total_bytes)
             return digests.digests
 
-    async def pin(self, order_id: str, sequence: int) -> None:
-        """Keep a point, and the base as it is, for an order, durably; the same again changes nothing.
+    async def pin(self, holder: str, sequence: int) -> None:
+        """Keep a point, and the base as it is, for a holder, durably; the same again changes nothing.
 
         An apply that runs ends at its next boundary first, and goes on when the last pin is gone: then the base may be
         in doubt, which a view of any point makes up for. Reception goes on. Raises `ReplicaError`.
@@ -175,15 +219,15 @@ class Replica:
         self._lineage.ask_to_stop()
         try:
             async with self._base_lock:
-                await self._worker.run(self._lineage.pin, order_id, sequence)
+                await self._worker.run(self._lineage.pin, holder, sequence)
         finally:
             self._lineage.allow_apply()
             self.wake()
 
-    async def unpin(self, order_id: str) -> None:
-        """Give up what an order keeps, durably; nothing kept is no error. Raises `ReplicaError`."""
+    async def unpin(self, holder: str) -> None:
+        """Give up what a holder keeps, durably; nothing kept is no error. Raises `ReplicaError`."""
         async with self._base_lock:
-            await self._worker.run(self._lineage.unpin, order_id)
+            await self._worker.run(self._lineage.unpin, holder)
         self.wake()
 
     def pins(self) -> tuple[Pin, ...]:

@@ -1,10 +1,11 @@
-"""Compares what was sent with what the target has made of it, after every cycle: samples, and slices of a verification.
+"""Compares what was sent with what the target has made of it, after every cycle: samples, and a verification in slices.
 
 The view is the point: both ends are looked at as they were at one instant, while the guest goes on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,20 +21,30 @@ from replikera.ports.randomness import Randomness
 SAMPLES = 4
 SLICE_BYTES = 256 << 20
 SLICE_SECONDS = 2.0
-"""What a verification may take of every cycle, whichever is reached first."""
+"""After so much, whichever is reached first, it is noted how far a verification is."""
+
+LEAST_SLICE_SECONDS = 0.2
+"""What a verification gets of a cycle in any case: otherwise one whose next is due at once would never end."""
 
 MAX_SLICE_LEAVES = 4096
 """Where nothing is allocated nothing is read: 4 GiB of a disk."""
 
 
+Allowance: TypeAlias = Callable[[], Awaitable[float]]
+"""Tells for how many seconds more the view of a verification may stay; nothing is left of 0 and less."""
+
+
 class Checks:
     """One conversation's checks of one protection."""
 
-    def __init__(self, protection: Protection, conversation: Conversation) -> None:
+    def __init__(
+        self, protection: Protection, conversation: Conversation, allowance: Allowance
+    ) -> None:
         self._host = protection.host
         self._record = protection.record
         self._lane = protection.lane
         self._conversation = conversation
+        self._allowance = allowance
 
     async def after(self, capture: Capture, changed: Sequence[Extents]) -> None:
         """Check the point that this view became, and note that it is right.
@@ -43,22 +54,34 @@ class Checks:
         sequence = self._record.state.head.sequence
         comparison = Comparison(self._conversation, capture, sequence, self._lane)
         samples = sample(capture, changed, self._host.randomness)
+        await self._note(capture, None, await comparison.differing(samples))
+        seconds = max(LEAST_SLICE_SECONDS, await self._allowance())
+        while seconds > 0 and (verification := self._running()) is not None:
+            until = self._lane.clock.monotonic() + min(seconds, SLICE_SECONDS)
+            after, differing = await self._slice(comparison, capture, verification, until)
+            await self._note(capture, after, differing)
+            seconds = await self._allowance()
+
+    def _running(self) -> Verification | None:
+        """Return the verification that is wanted now: it may have been ordered, or called off, meanwhile."""
         verification = self._record.state.verification
-        differing = await comparison.differing(samples)
-        if not differing and verification is not None and verification.is_running:
-            verification, differing = await self._slice(comparison, capture, verification)
+        return verification if verification is not None and verification.is_running else None
+
+    async def _note(
+        self, capture: Capture, verification: Verification | None, differing: Sequence[Leaf]
+    ) -> None:
+        sequence = self._record.state.head.sequence
         compared_at = None if differing else self._host.clock.now()
         await self._record.update(lambda state: state.checked(verification, compared_at))
         if differing:
             raise _difference(capture, sequence, differing)
 
     async def _slice(
-        self, comparison: Comparison, capture: Capture, verification: Verification
+        self, comparison: Comparison, capture: Capture, verification: Verification, until: float
     ) -> tuple[Verification, list[Leaf]]:
         """Return the verification after its next slice, and what of it differed."""
         disks = capture.geometries
         leaves = islice(verification.leaves(disks), MAX_SLICE_LEAVES)
-        until = self._lane.clock.monotonic() + SLICE_SECONDS
         read = 0
         while read < SLICE_BYTES and self._lane.clock.monotonic() < until:
             part = list(islice(leaves, 2 * QUESTION_LEAVES))

@@ -23,6 +23,9 @@ from agent.source.state import OpenAttempt, SourceState
 from agent.source.waiting import first_of
 from replikera.blocks.extents import Extents
 
+VERIFICATION_PAUSE_S = 10.0
+"""How soon after a capture the next may begin for a verification alone: where its view had to be given up."""
+
 _APPLICATION_WARNING = "not-application-consistent"
 _PASSING_WARNINGS = ("view-limit", "disks-changed")
 
@@ -147,15 +150,22 @@ class Cycles:
 
     async def _wait_until_due(self, state: SourceState) -> None:
         """Return when the next capture is due, or something was ordered that cannot wait for it."""
-        if self._remaining(state) > 0:
+        if self._until_next(state) > 0:
             self._on_standing()
-        while self._remaining(state) > 0 and not self._is_outdated():
+        while self._until_next(state) > 0 and not self._is_outdated():
             await first_of(
-                self._host.clock.sleep(self._remaining(state)), self._record.changed_from(state)
+                self._host.clock.sleep(self._until_next(state)), self._record.changed_from(state)
             )
             state = self._record.state
             if state.resyncing is not None:
                 return
+
+    def _until_next(self, state: SourceState) -> float:
+        verification = state.verification
+        if verification is None or not verification.is_running:
+            return self._remaining(state)
+        passed = self._host.clock.monotonic() - self._capture_began
+        return min(self._remaining(state), VERIFICATION_PAUSE_S - passed)
 
     def _remaining(self, state: SourceState) -> float:
         interval = max(
@@ -275,7 +285,11 @@ class Cycles:
         """Check the point that was acknowledged, then make its view the mark."""
         self._protection.warnings.clear(*_PASSING_WARNINGS)
         self._on_standing()
-        await Checks(self._protection, conversation).after(capture, changed)
+
+        async def allowance() -> float:
+            return await self._allowance(capture)
+
+        await Checks(self._protection, conversation, allowance).after(capture, changed)
         self._mark = await self._views.keep(capture.view)
         self._log.info(
             "recovery point sealed",
@@ -284,6 +298,16 @@ class Cycles:
             sent_bytes=self._protection.lane.progress.sent,
         )
         self._on_standing()
+
+    async def _allowance(self, capture: Capture) -> float:
+        """Return for how long a verification may go on with this view: until the next capture is due at most."""
+        state = self._record.state
+        is_called_off = (
+            self._is_outdated() or state.resyncing is not None or state.assignment.is_paused
+        )
+        if is_called_off or await self._views.excess_in_use(capture.view):
+            return 0.0
+        return self._remaining(state)
 
     def _note_consistency(self, capture: Capture, *, is_due: bool) -> None:
         if is_due and capture.view.consistency is not Consistency.APPLICATION:

@@ -114,9 +114,12 @@ class Replicators:
     async def verify(self, protection_id: str, verification_id: str) -> None:
         """Compare every range with the target once; begun, durably, when it returns. The same id again: nothing.
 
+        An empty id: compare no more.
+
         Raises `AssignmentError` and `StateFileError`.
         """
-        check_identifier(verification_id, "to verify")
+        if verification_id:
+            check_identifier(verification_id, "to verify")
         async with self._turn:
             await self._record(protection_id).update(lambda state: state.verifying(verification_id))
 

@@ -109,7 +109,9 @@ class SourceState:
         return replace(self, is_stopping=True)
 
     def verifying(self, verification_id: str) -> "SourceState":
-        """Return the state in which everything is compared once; the same id begins nothing anew."""
+        """Return the state in which everything is compared once; the same id begins nothing anew, "" ends it."""
+        if not verification_id:
+            return replace(self, verification=None)
         if self.verification is not None and self.verification.verification_id == verification_id:
             return self
         return replace(self, verification=Verification(verification_id))

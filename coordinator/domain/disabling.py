@@ -4,11 +4,11 @@ A host that is gone can be forgotten: it is told all the same, should it come ba
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from coordinator.domain import jobs
-from coordinator.domain.decisions import Decision
+from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import IllegalTransitionError
 from coordinator.domain.events import Event, EventKind
 from coordinator.domain.hosts import Host, HostState
@@ -17,8 +17,10 @@ from coordinator.domain.job_results import RemovedReplica
 from coordinator.domain.jobs import Job, JobKind
 from coordinator.domain.orders import (
     Action,
+    CleanUpRehearsal,
     Failure,
     Order,
+    Outcome,
     RemoveReplica,
     ReplicaRemoved,
     StopReplication,
@@ -59,11 +61,12 @@ class DisableRequest:
 
 @dataclass(frozen=True, slots=True)
 class DisableIds:
-    """Ids for what ending a protection creates; the second order is that of a forgotten host."""
+    """Ids for what ending a protection creates; the others are those of a forgotten host."""
 
     job: JobId
     order: OrderId
     other_order: OrderId
+    clean_up_order: OrderId
 
 
 def start(request: DisableRequest, ids: DisableIds, now: datetime) -> tuple[Job, Decision]:
@@ -125,6 +128,26 @@ def awaits(job: Job, action: Action) -> bool:
     return job.is_at(REMOVE) or job.is_at(REMOVE_BUT_DISKS)
 
 
+def is_beside(job: Job, action: Action) -> bool:
+    """Tell whether an order of the job has no task: that of a forgotten target with a test failover."""
+    return job.kind is JobKind.DISABLE_PROTECTION and isinstance(action, CleanUpRehearsal)
+
+
+def unattended(job: Job, action: Action, outcome: Outcome, now: datetime) -> Decision:
+    """Decide what the outcome of an order means that no job waits for: a forgotten host's failure is told."""
+    kinds = (StopReplication, RemoveReplica, CleanUpRehearsal)
+    if (
+        job.kind is not JobKind.DISABLE_PROTECTION
+        or not isinstance(action, kinds)
+        or not isinstance(outcome, Failure)
+    ):
+        return NOTHING
+    side = Side.SOURCE if isinstance(action, StopReplication) else Side.TARGET
+    detail = f"{job.subject} at its {side}: {outcome.code}: {outcome.cause} {outcome.remedy}"
+    event = Event(now, EventKind.FORGOTTEN_HOST_FAILED, action.protection_id, detail)
+    return Decision((), (), (event,))
+
+
 def _check(request: DisableRequest) -> None:
     name = request.protection.machine_name
     for job in request.running:
@@ -160,14 +183,23 @@ def _tasks(request: DisableRequest) -> tuple[str, ...]:
 
 
 def _orders(request: DisableRequest, job: Job, ids: DisableIds, now: datetime) -> tuple[Order, ...]:
-    """Return the first order that is waited for, and those of hosts that nobody waits for."""
+    """Return the first order that is waited for, and those of hosts that nobody waits for.
+
+    A forgotten target may have a test failover: until that is cleaned up, its replica cannot go.
+    """
     protection = request.protection
     stop = Order(ids.order, job.id, protection.source_host_id, now, StopReplication(protection.id))
     if not request.forgotten:
         return (stop,)
     action = RemoveReplica(protection.id, request.keeps_disks)
-    remove = Order(ids.other_order, job.id, protection.target_host_id, now, action)
-    return (stop, remove)
+    target_id, rehearsal = protection.target_host_id, request.unfinished_rehearsal
+    remove = Order(ids.other_order, job.id, target_id, now, action)
+    if rehearsal is None:
+        return (stop, remove)
+    clean_up = CleanUpRehearsal(rehearsal.id, protection.id)
+    # Before the other: a host gets its orders by when they were issued.
+    before = now - timedelta(microseconds=1)
+    return (stop, Order(ids.clean_up_order, job.id, target_id, before, clean_up), remove)
 
 
 def _superseded(request: DisableRequest, now: datetime) -> Decision:

@@ -1,7 +1,7 @@
 """Health and lag of a protection: never better than what is known.
 
-What cannot be observed is unknown, not healthy. Lag counts from the start of the capture of the newest point that is
-known to be sealed; real lag may be smaller, never larger.
+What cannot be observed is unknown, not healthy. But a promise that is broken for certain is broken whether or not the
+source can be observed now.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from coordinator.domain.hosts import HostState
+from coordinator.domain.lag import NewestState, age_at_least, lag
 from coordinator.domain.protections import Protection, ProtectionState
 from coordinator.domain.replication import ReplicationReport
 
-CLOCK_TOLERANCE = timedelta(seconds=5)
-"""By this much a source's clock may be ahead of the vault's before lag is called unknown."""
-
-LAG_GRACE = timedelta(seconds=60)
+_LOOK = "Look at the agents of both hosts and the network between them."
+_START = "Start its agent and check the network between it and the vault."
+_LEAST_GRACE = timedelta(seconds=5)
 
 
 class HealthLevel(StrEnum):
@@ -49,20 +49,13 @@ class HostPresence:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is known about a protection at one moment. `newest_capture` is that of the newest sealed point."""
+    """What is known about a protection at one moment."""
 
     source: HostPresence
     target: HostPresence
     rpo_target: timedelta
-    newest_capture: datetime | None
+    newest: NewestState | None
     report: ReplicationReport | None
-
-
-def lag(newest_capture: datetime | None, now: datetime) -> timedelta | None:
-    """Return how old the newest sealed state is, None where that cannot be told."""
-    if newest_capture is None or newest_capture > now + CLOCK_TOLERANCE:
-        return None
-    return max(now - newest_capture, timedelta(0))
 
 
 def assess(protection: Protection, seen: Observation, now: datetime) -> Health:
@@ -74,6 +67,8 @@ def assess(protection: Protection, seen: Observation, now: datetime) -> Health:
     for host in (seen.source, seen.target):
         if host.state is not HostState.ACTIVE:
             return _distrusted(protection, host)
+    if protection.state is ProtectionState.PROTECTED and (broken := _broken_promise(seen, now)):
+        return broken
     if not seen.source.is_connected:
         return _disconnected(HealthLevel.UNKNOWN, seen.source, "replication cannot be observed")
     return _assess_running(protection, seen, now)
@@ -145,26 +140,53 @@ def _assess_start(seen: Observation) -> Health:
 
 def _assess_lag(seen: Observation, now: datetime) -> Health:
     failure = seen.report.failure if seen.report is not None else None
-    age = lag(seen.newest_capture, now)
+    age = lag(seen.newest, now)
     if age is None:
         return _unknown_lag(seen)
-    if age > seen.rpo_target + LAG_GRACE:
-        cause = f"The newest recovery point is {age.total_seconds():.0f} s old."
-        remedy = "Look at the agents of both hosts and the network between them."
-        if failure is not None:
-            cause, remedy = f"{cause} {failure.cause}", failure.remedy
-        return Health(HealthLevel.CRITICAL, cause, remedy)
     warning = seen.report.warning if seen.report is not None else None
     trouble = failure or warning
     if trouble is not None:
         return Health(HealthLevel.WARNING, trouble.cause, trouble.remedy)
     if not seen.target.is_connected:
         return _disconnected(HealthLevel.WARNING, seen.target, "its points cannot be recovered now")
+    if age > seen.rpo_target:
+        return Health(
+            HealthLevel.WARNING,
+            f"The newest recovery point is {age.total_seconds():.0f} s old: older than was promised.",
+            _LOOK,
+        )
     return Health(HealthLevel.HEALTHY)
 
 
+def grace(rpo_target: timedelta) -> timedelta:
+    """Return for how long a late point is a warning before it is critical."""
+    return max(_LEAST_GRACE, rpo_target / 2)
+
+
+def critical_lag(rpo_target: timedelta) -> timedelta:
+    """Return the lag above which the promise is broken for certain."""
+    return rpo_target + grace(rpo_target)
+
+
+def _broken_promise(seen: Observation, now: datetime) -> Health | None:
+    """Return what it means that the newest point is far older than was promised, None where that is not certain."""
+    if seen.newest is None:
+        return None
+    age = lag(seen.newest, now) or age_at_least(seen.newest, now)
+    if age <= critical_lag(seen.rpo_target):
+        return None
+    failure = seen.report.failure if seen.report is not None else None
+    cause, remedy = f"The newest recovery point is {age.total_seconds():.0f} s old.", _LOOK
+    away = next((host for host in (seen.source, seen.target) if not host.is_connected), None)
+    if away is not None and (failure is None or away is seen.source):
+        cause, remedy = f"{cause} Host {away.name} is not connected.", _START
+    elif failure is not None:
+        cause, remedy = f"{cause} {failure.cause}", failure.remedy
+    return Health(HealthLevel.CRITICAL, cause, remedy)
+
+
 def _unknown_lag(seen: Observation) -> Health:
-    if seen.newest_capture is None:
+    if seen.newest is None:
         return Health(
             HealthLevel.CRITICAL,
             f"Host {seen.target.name} reports no recovery point.",
@@ -181,5 +203,5 @@ def _disconnected(level: HealthLevel, host: HostPresence, so: str) -> Health:
     return Health(
         level,
         f"Host {host.name} is not connected: {so}.",
-        "Start its agent and check the network between it and the vault.",
+        _START,
     )

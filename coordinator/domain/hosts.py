@@ -64,7 +64,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """A host's build, as it reports itself; the first of `replica_folders` is where it keeps replicas unless told."""
+    """A host's build, as it reports itself; the first of `replica_folders` is where it keeps replicas unless told.
+
+    `storage_path` is where it puts the disks of recovered machines; an agent of a version before does not tell.
+    """
 
     cloud: str
     hypervisor: str
@@ -72,9 +75,11 @@ class HostFacts:
     replication_address: str
     minimum_copy_interval: timedelta
     replica_folders: tuple[str, ...] = ()
+    storage_path: str = ""
 
     def __post_init__(self) -> None:
         _check_folders(self.replica_folders)
+        _check_storage_path(self.storage_path)
         for field in ("cloud", "hypervisor", "agent_version", "replication_address"):
             text = getattr(self, field)
             if len(text) > MAX_FACT_LENGTH or not text.isprintable():
@@ -105,7 +110,8 @@ class Host(Aggregate):
     """A registered host. Facts are empty until its agent first connects.
 
     `start_count` and `run_id` are those of the agent's newest run; `deny_list_version` is what it has made durable;
-    `cause` and `remedy` say why it is not active; `replica_folders` are where it may keep replicas, the default first.
+    `cause` and `remedy` say why it is not active; `replica_folders` are where it may keep replicas, the default first;
+    `storage_path` is where disks of recovered machines go, empty where it is not known.
     """
 
     id: HostId
@@ -125,6 +131,7 @@ class Host(Aggregate):
     cause: str | None = None
     remedy: str | None = None
     replica_folders: tuple[str, ...] = ()
+    storage_path: str = ""
 
     @property
     def run(self) -> AgentRun:
@@ -143,6 +150,7 @@ class Host(Aggregate):
             replication_address=facts.replication_address,
             minimum_copy_interval=facts.minimum_copy_interval,
             replica_folders=facts.replica_folders,
+            storage_path=facts.storage_path,
             last_seen_at=now,
             start_count=run.start_count,
             run_id=run.run_id,
@@ -256,6 +264,16 @@ def _check_folders(folders: Sequence[str]) -> None:
             f"{MAX_FOLDER_LENGTH} characters.",
             "Correct the settings of its agent.",
             field="replica_folders",
+        )
+
+
+def _check_storage_path(path: str) -> None:
+    if len(path) > MAX_FOLDER_LENGTH or not path.isprintable():
+        raise InvalidValueError(
+            "invalid-host-fact",
+            f"The host's storage path is not a line of at most {MAX_FOLDER_LENGTH} characters.",
+            "Correct the settings of its agent.",
+            field="storage_path",
         )
 
 

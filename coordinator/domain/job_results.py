@@ -17,6 +17,16 @@ class DigestedPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportedDisk:
+    """Where a disk of a point is on its target host, and what was read back from there."""
+
+    generation: Generation
+    sequence: int
+    path: str
+    disk: DiskDigest
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedReplica:
     """How much of a replica was compared with its source and found equal."""
 
@@ -31,4 +41,4 @@ class RemovedReplica:
     kept_paths: tuple[str, ...]
 
 
-JobResult: TypeAlias = DigestedPoint | VerifiedReplica | RemovedReplica
+JobResult: TypeAlias = DigestedPoint | ExportedDisk | VerifiedReplica | RemovedReplica

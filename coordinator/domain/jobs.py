@@ -29,17 +29,21 @@ RESYNCHRONIZATION = "resynchronization"
 """A task without an order: the source has begun, and its report ends it."""
 
 VERIFICATION = "verification"
-"""A task without an order: the source has begun, and its report ends it."""
+"""A task without an order: the source has begun, and its report ends it. Another order calls it off."""
 
 UNORDERED = {
     INITIAL_REPLICATION: "waits for the first point of machine {}: both hosts have",
     RESYNCHRONIZATION: "waits until machine {} is resynchronized: its source host has",
-    VERIFICATION: "waits until the replica of machine {} is verified: its source host has",
 }
-"""The tasks that no order belongs to: what a job at one of them waits for, and who has begun."""
+"""The tasks that no order belongs to and none ends: what a job at one of them waits for, and who has begun."""
+
+_REPORTED = (*UNORDERED, VERIFICATION)
 
 _TOO_LATE = "The request to cancel came after the host had begun."
 _CANCELLED = "An operator cancelled it before the host began: nothing was done."
+_CANCELLED_LATER = (
+    "An operator cancelled it before the host began this task: what the tasks before it did stays."
+)
 _START_AGAIN = "Start it again if it is still wanted."
 
 
@@ -50,6 +54,7 @@ class JobKind(StrEnum):
     START_TEST_FAILOVER = "start-test-failover"
     CLEAN_UP_TEST_FAILOVER = "clean-up-test-failover"
     DIGEST_POINT = "digest-point"
+    EXPORT_POINT = "export-point"
     CHANGE_POLICY = "change-policy"
     PAUSE_PROTECTION = "pause-protection"
     RESUME_PROTECTION = "resume-protection"
@@ -143,13 +148,14 @@ class Job(Aggregate):
             finished_at=now,
         )
 
-    def cancelled(self, now: datetime) -> "Job":
-        """Return the job, ended at its running task, which its host never began."""
+    def cancelled(self, now: datetime, cause: str | None = None) -> "Job":
+        """Return the job, ended at its running task, which its host never began unless the cause says otherwise."""
+        before = _CANCELLED if self.is_at(self.tasks[0].name) else _CANCELLED_LATER
         return replace(
             self,
             tasks=self._with_task(self._running_task(), TaskState.CANCELLED, None),
             state=JobState.CANCELLED,
-            cause=_CANCELLED,
+            cause=cause or before,
             remedy=_START_AGAIN,
             finished_at=now,
         )
@@ -171,6 +177,10 @@ class Job(Aggregate):
         withdrawn = tuple(order.withdrawn(now) for order in orders)
         return asked, Decision((asked,), withdrawn, (event,))
 
+    def not_cancelled(self) -> "Job":
+        """Return the job as it goes on, free to be asked again: its host could not stop."""
+        return replace(self, cancel_requested_at=None)
+
     def cancelled_event(self, now: datetime) -> Event:
         """Return the line of the history that tells of the cancellation."""
         return Event(now, EventKind.JOB_CANCELLED, self.id, f"{self.kind} of {self.subject}")
@@ -184,7 +194,7 @@ class Job(Aggregate):
     def waits_for_report(self) -> bool:
         """Tell whether no order, but only a host's report, brings the job on."""
         task = self.running_task
-        return task is not None and task.name in UNORDERED
+        return task is not None and task.name in _REPORTED
 
     @property
     def running_task(self) -> Task | None:

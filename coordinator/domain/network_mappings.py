@@ -4,7 +4,6 @@ A network of the primary host has one counterpart at each secondary host. What i
 a machine is recovered the next time; what runs already stays as it is.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,8 +14,6 @@ from coordinator.domain.events import Event, EventKind
 from coordinator.domain.hosts import Host
 from coordinator.domain.identifiers import HostId, MappingId
 from coordinator.domain.inventory import Network
-from coordinator.domain.orders import NicConnection
-from replikera.machine import NetworkAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +95,6 @@ def delete(mapping: NetworkMapping, primary: Host, secondary: Host, now: datetim
     )
     event = Event(now, EventKind.NETWORK_UNMAPPED, mapping.id, detail)
     return Decision(events=(event,), removed=(mapping,))
-
-
-def rehearsal_connections(
-    nics: Iterable[NetworkAdapter], mappings: Iterable[NetworkMapping]
-) -> tuple[NicConnection, ...]:
-    """Return where each adapter goes in a test: its network's test network, nowhere if there is none."""
-    networks = {mapping.primary_network: mapping.test_network or "" for mapping in mappings}
-    return tuple(NicConnection(nic.nic_id, networks.get(nic.network, "")) for nic in nics)
 
 
 def _told(request: MappingRequest) -> str:

@@ -75,7 +75,7 @@ class ResyncReplication:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReplication:
-    """To the source: compare everything once with the target while replication goes on."""
+    """To the source: compare everything once with the target while replication goes on; without an id no more."""
 
     protection_id: ProtectionId
     verification_id: str
@@ -115,6 +115,7 @@ class StartRehearsal:
     machine_name: str
     nics: tuple[NicConnection, ...]
     guest_timeout: timedelta
+    created_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,17 @@ class DigestPoint:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class ExportPoint:
+    """To the target: write one disk of a point as a file of its own, and read it back. `disk` is its place, from 0."""
+
+    protection_id: ProtectionId
+    generation: Generation
+    sequence: int
+    disk: int
+    file_name: str
+
+
 Action: TypeAlias = (
     AcceptReplica
     | StartReplication
@@ -144,6 +156,7 @@ Action: TypeAlias = (
     | StartRehearsal
     | CleanUpRehearsal
     | DigestPoint
+    | ExportPoint
 )
 
 
@@ -237,6 +250,14 @@ class PointDigests:
 
 
 @dataclass(frozen=True, slots=True)
+class PointExported:
+    """A disk of a point is in a file of its own: what was read back from it."""
+
+    path: str
+    disk: DiskDigest
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """The order was taken back before it began: nothing was done, and nothing will be."""
 
@@ -249,6 +270,7 @@ Outcome: TypeAlias = (
     | RehearsalStarted
     | RehearsalCleanedUp
     | PointDigests
+    | PointExported
     | Withdrawn
 )
 

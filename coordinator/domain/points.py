@@ -1,16 +1,18 @@
 """Recovery points: what a target says it holds, durable and restorable.
 
 The target alone knows its points; the vault keeps a copy of the list so that operators can choose while the target is
-away. A sequence of one generation never changes its content: a report that says so is refused.
+away. A sequence of one generation never changes its content: what a report says otherwise is not believed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from coordinator.domain.errors import InvalidValueError, RefusedError
+from coordinator.domain.errors import InvalidValueError
 from coordinator.domain.identifiers import MAX_NAME_LENGTH, Generation, ProtectionId
+from coordinator.domain.lag import NewestState
+from coordinator.domain.orders import Failure
 
 DIGEST_BYTES = 32
 MAX_INTEGER = 2**63 - 1
@@ -27,7 +29,10 @@ class PointKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecoveryPoint:
-    """The state of all disks after segment `sequence` of a generation."""
+    """The state of all disks after segment `sequence` of a generation.
+
+    `heard_at` is when the vault first heard of it, by its own clock; None where that was not kept.
+    """
 
     protection_id: ProtectionId
     generation: Generation
@@ -39,6 +44,12 @@ class RecoveryPoint:
     sealed_at: datetime
     payload_bytes: int
     chain_digest: bytes
+    heard_at: datetime | None = field(default=None, compare=False)
+
+    @property
+    def state(self) -> NewestState:
+        """Return what its age follows from, should it be the newest."""
+        return NewestState(self.capture_started_at, self.heard_at)
 
     def __post_init__(self) -> None:
         is_sound = (
@@ -58,45 +69,78 @@ class RecoveryPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """The sequences `first` to `last`, both of them with it."""
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first <= self.last <= MAX_INTEGER:
+            raise InvalidValueError(
+                "invalid-range",
+                f"Sequences {self.first} to {self.last} are no range.",
+                "Update the agent of the target host.",
+                field="covers_from",
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class PointReport:
-    """What a target says: all its points if `is_complete`, else what is new and what is gone."""
+    """What a target says: what is new and what is gone, and all it has of the sequences in `covered`, None for none."""
 
     protection_id: ProtectionId
     generation: Generation
     points: tuple[RecoveryPoint, ...]
     released: tuple[int, ...]
-    is_complete: bool
+    covered: Covered | None
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class PointChanges:
-    """How the vault's list of one generation's points changes."""
+    """How the vault's list of one generation's points changes.
+
+    Of the sequences in `covered` only those of `named` stay. Of those in `doubtful` another content is told than
+    before: they stay as they were.
+    """
 
     protection_id: ProtectionId
     generation: Generation
     added: tuple[RecoveryPoint, ...]
     released: tuple[int, ...]
+    covered: Covered | None = None
+    named: tuple[int, ...] = ()
+    doubtful: tuple[int, ...] = ()
+
+    def doubt(self) -> Failure | None:
+        """Return what the target's claim of another content means, None where it makes none."""
+        if not self.doubtful:
+            return None
+        more = f" and {len(self.doubtful) - 1} more" if len(self.doubtful) > 1 else ""
+        return Failure(
+            "point-changed",
+            f"Point {self.doubtful[0]}{more} of protection {self.protection_id} has another digest at the target "
+            "than when it was sealed.",
+            "Do not recover from it; examine the target host's volume, then: replikera protection resync.",
+        )
 
 
-def reconcile(known: Mapping[int, bytes], report: PointReport) -> PointChanges:
-    """Return what the report changes in a list of which `known` has digests by sequence.
-
-    `known` holds the whole list for a complete report, else at least the sequences that the report names.
-    """
-    for point in report.points:
-        digest = known.get(point.sequence)
-        if digest is not None and digest != point.chain_digest:
-            raise RefusedError(
-                "point-changed",
-                f"Point {point.sequence} of protection {report.protection_id} has another digest "
-                "than when it was sealed.",
-                "Do not recover from it; examine the target host's volume.",
-            )
-    added = tuple(point for point in report.points if point.sequence not in known)
-    if report.is_complete:
-        kept = {point.sequence for point in report.points}
-        gone = tuple(sequence for sequence in known if sequence not in kept)
-    else:
-        gone = tuple(sequence for sequence in report.released if sequence in known)
-    return PointChanges(report.protection_id, report.generation, added, gone)
+def reconcile(known: Mapping[int, bytes], report: PointReport, now: datetime) -> PointChanges:
+    """Return what the report changes; `known` has digests by sequence, of all points that the report has."""
+    named = tuple(point.sequence for point in report.points)
+    return PointChanges(
+        report.protection_id,
+        report.generation,
+        tuple(
+            replace(point, heard_at=now) for point in report.points if point.sequence not in known
+        ),
+        report.released,
+        report.covered,
+        named,
+        tuple(
+            point.sequence
+            for point in report.points
+            if known.get(point.sequence, point.chain_digest) != point.chain_digest
+        ),
+    )

@@ -4,6 +4,7 @@ Settings are a state that is wanted, so every order carries all of them as they 
 the source's mark: replication continues from it, without a resync.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from coordinator.domain.events import Event, EventKind
 from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import JobId, OrderId
 from coordinator.domain.jobs import Job, JobKind
-from coordinator.domain.orders import Failure, Order
+from coordinator.domain.orders import Failure, Order, StartReplication
 from coordinator.domain.policies import Policy
 from coordinator.domain.protections import Protection, ProtectionState
 
@@ -27,6 +28,9 @@ KINDS = (JobKind.PAUSE_PROTECTION, JobKind.RESUME_PROTECTION, JobKind.CHANGE_POL
 
 _PAUSABLE = (ProtectionState.INITIAL_REPLICATION, ProtectionState.PROTECTED)
 _UNCHANGEABLE = (ProtectionState.FAILED, ProtectionState.DISABLING)
+_ON_THE_WAY = (ProtectionState.ENABLING, *_UNCHANGEABLE)
+_SWITCHES = {JobKind.PAUSE_PROTECTION: True, JobKind.RESUME_PROTECTION: False}
+"""Whether these jobs want the protection to be paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,14 @@ def resume(of: Replicating, ids: ChangeIds, now: datetime) -> tuple[Job, Decisio
 
 
 def apply_policy(of: Replicating, ids: ChangeIds, now: datetime) -> tuple[Job, Decision] | None:
-    """Decide that both hosts are told what the policy says now; None where enabling will tell them."""
+    """Decide that both hosts are told what the policy says now; None where that cannot be.
+
+    One that is being enabled hears of it when its source has begun. Hosts that nobody trusts are given no orders: the
+    health of the protection tells what they have not taken.
+    """
     protection = of.protection
-    if protection.state in _UNCHANGEABLE:
+    is_trusted = all(host.state is HostState.ACTIVE for host in (of.source, of.target))
+    if protection.state in _ON_THE_WAY or not is_trusted:
         return None
     job = _job(protection, JobKind.CHANGE_POLICY, POLICY_TASKS, ids.job, now)
     order = Order(ids.order, job.id, protection.target_host_id, now, protection.terms(of.policy))
@@ -94,6 +103,8 @@ def follow(of: Replicating, policy: Policy, ids: ChangeIds, now: datetime) -> tu
     """Decide that the protection follows this policy from now on. Raises `DomainError`."""
     protection = of.protection
     policy.check_source(of.source)
+    for host in (of.source, of.target):
+        check_trusted(host)
     following = replace(of, protection=replace(protection, policy_id=policy.id), policy=policy)
     change = apply_policy(following, ids, now)
     if change is None:
@@ -110,30 +121,39 @@ def terms_accepted(of: Replicating, job: Job, order_id: OrderId, now: datetime) 
     """Decide that the source is told, because the target has the new terms."""
     protection = of.protection
     if protection.state in _UNCHANGEABLE:
-        return failed(protection, job, _overtaken(protection), now)
+        return failed(protection, job, _overtaken(protection), (), now)
     action = protection.assignment(of.target, of.policy)
     order = Order(order_id, job.id, protection.source_host_id, now, action)
     return Decision((protection, job.task_done(now)), (order,))
 
 
-def settings_taken(protection: Protection, job: Job, now: datetime, *, has_point: bool) -> Decision:
-    """Decide that the source does as it was told; the state follows what is wanted now."""
-    settled = _settled(protection, has_point=has_point)
+def settings_taken(
+    protection: Protection, job: Job, told: StartReplication, now: datetime, *, has_point: bool
+) -> Decision:
+    """Decide that the source does as it was told; the state follows what this order said, not a later wish."""
+    settled = _settled(protection.assigned(told), told, has_point=has_point)
     event = Event(now, _DONE[job.kind], protection.id, protection.machine_name)
     return Decision((settled, job.task_done(now)), (), (event,))
 
 
-def failed(protection: Protection, job: Job, failure: Failure, now: datetime) -> Decision:
-    """Decide that a host did not do as it was told: what was wanted before is wanted again."""
+def failed(
+    protection: Protection, job: Job, failure: Failure, running: Iterable[Job], now: datetime
+) -> Decision:
+    """Decide that a host did not do as it was told: what was wanted before is wanted again.
+
+    `running` are the jobs of the protection that run, oldest first.
+    """
     detail = f"{job.kind}: {failure.code}: {failure.cause}"
     event = Event(now, EventKind.PROTECTION_CHANGE_FAILED, protection.id, detail)
-    return Decision((_undone(protection, job), job.failed(failure, now)), (), (event,))
+    undone = _undone(protection, job, running)
+    return Decision((undone, job.failed(failure, now)), (), (event,))
 
 
-def withdrawn(protection: Protection, job: Job, now: datetime) -> Decision:
-    """Decide what follows when a host never began its part of the change."""
+def withdrawn(protection: Protection, job: Job, running: Iterable[Job], now: datetime) -> Decision:
+    """Decide what follows when a host never began its part of the change; `running` as in `failed`."""
     cancelled = job.cancelled(now)
-    return Decision((_undone(protection, job), cancelled), (), (cancelled.cancelled_event(now),))
+    undone = _undone(protection, job, running)
+    return Decision((undone, cancelled), (), (cancelled.cancelled_event(now),))
 
 
 _DONE = {
@@ -170,19 +190,25 @@ def _switch(
     return job, Decision((wanted, job), (order,), (event,))
 
 
-def _settled(protection: Protection, *, has_point: bool) -> Protection:
-    if protection.is_paused and protection.state in _PAUSABLE:
+def _settled(protection: Protection, told: StartReplication, *, has_point: bool) -> Protection:
+    if told.is_paused and protection.state in _PAUSABLE:
         return replace(protection, state=ProtectionState.PAUSED)
-    if not protection.is_paused and protection.state is ProtectionState.PAUSED:
+    if not told.is_paused and protection.state is ProtectionState.PAUSED:
         state = ProtectionState.PROTECTED if has_point else ProtectionState.INITIAL_REPLICATION
         return replace(protection, state=state)
     return protection
 
 
-def _undone(protection: Protection, job: Job) -> Protection:
+def _undone(protection: Protection, job: Job, running: Iterable[Job]) -> Protection:
+    """Return the protection with the newest wish that still runs, or with what its source confirmed last."""
     if job.kind is JobKind.CHANGE_POLICY:
         return protection
-    return replace(protection, is_paused=protection.state is ProtectionState.PAUSED)
+    wishes = [
+        _SWITCHES[other.kind] for other in running if other.kind in _SWITCHES and other.id != job.id
+    ]
+    told = protection.told_source
+    confirmed = told.is_paused if told is not None else protection.state is ProtectionState.PAUSED
+    return replace(protection, is_paused=wishes[-1] if wishes else confirmed)
 
 
 def _overtaken(protection: Protection) -> Failure:

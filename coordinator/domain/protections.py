@@ -19,7 +19,7 @@ may overtake the source's outcome; whichever comes second completes the step.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from coordinator.domain import grants, jobs
@@ -66,6 +66,8 @@ _WITHOUT_GRANT = (ProtectionState.FAILED, ProtectionState.DISABLING)
 class Protection(Aggregate):
     """One machine's replication. `job_id` is the job that enables it; (`epoch_number`, `generation`) is its epoch.
 
+    `told_target` and `told_source` are the last orders that its hosts confirmed, None before the first.
+
     An empty `storage_folder` is the target's default; `replica_path` is where the target keeps the replica, empty
     before it told. `is_paused` is what was asked for: the state follows when the source has heard.
 
@@ -93,11 +95,30 @@ class Protection(Aggregate):
     storage_folder: str = ""
     replica_path: str = ""
     is_paused: bool = False
+    told_target: AcceptReplica | None = None
+    told_source: StartReplication | None = None
 
     @property
     def has_begun(self) -> bool:
         """Tell whether the source has been started: a permission to send is of use to it."""
         return self.state not in (ProtectionState.ENABLING, *_WITHOUT_GRANT)
+
+    def has_present_terms(self, target: Host, policy: Policy) -> bool:
+        """Tell whether both hosts have confirmed what is wanted of them now."""
+        terms, assignment = self.terms(policy), self.assignment(target, policy)
+        told_target, told_source = self.told_target, self.told_source
+        # The epoch is not a wish: hosts take part in giving it.
+        return (
+            told_target is not None
+            and told_source is not None
+            and told_target.retention == terms.retention
+            and replace(
+                assignment,
+                epoch_number=told_source.epoch_number,
+                generation=told_source.generation,
+            )
+            == told_source
+        )
 
     def granted(self, now: datetime) -> "Protection":
         """Return the protection with a new grant in its present epoch."""
@@ -155,9 +176,18 @@ class Protection(Aggregate):
             self.is_paused,
         )
 
-    def kept_at(self, path: str) -> "Protection":
-        """Return the protection with the folder that its target keeps the replica in; an empty one tells nothing."""
-        return replace(self, replica_path=path or self.replica_path)
+    def accepted(self, told: AcceptReplica, path: str) -> "Protection":
+        """Return the protection with what its target confirmed, and where the replica is; empty tells nothing."""
+        return replace(self, told_target=told, replica_path=path or self.replica_path)
+
+    def assigned(self, told: StartReplication) -> "Protection":
+        """Return the protection with what its source confirmed."""
+        return replace(self, told_source=told)
+
+    def kept_retention(self, policy: Policy) -> timedelta:
+        """Return how long its points are kept for certain: a change counts when the target has confirmed it."""
+        told = self.told_target
+        return policy.retention if told is None else min(policy.retention, told.retention)
 
     def replica_accepted(
         self, job: Job, target: Host, policy: Policy, order_id: OrderId, now: datetime

@@ -18,6 +18,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from coordinator.domain import disabling, protection_changes
 from coordinator.domain.adoption import adopted, is_member
 from coordinator.domain.certificates import Certificate, CertificateState
 from coordinator.domain.control import Control, VaultMode
@@ -29,12 +30,10 @@ from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import HostId, JobId, ProtectionId, RehearsalId
 from coordinator.domain.jobs import Job, JobKind, JobState
 from coordinator.domain.orders import (
-    AcceptReplica,
     CleanUpRehearsal,
     Failure,
     Order,
     StartRehearsal,
-    StartReplication,
 )
 from coordinator.domain.protections import Protection
 from coordinator.domain.registration_keys import RegistrationKey
@@ -277,22 +276,37 @@ class _Work:
 
     def _fail_job_of(self, order: Order) -> None:
         job = self.jobs[order.job_id]
-        if job.state is not JobState.RUNNING:
+        if job.state is not JobState.RUNNING or disabling.is_beside(job, order.action):
+            self._add(disabling.unattended(job, order.action, VAULT_RESTORED, self.now))
             return
-        subject = self._subject(order, job)
-        if subject is None:
-            self._add(Decision((job.failed(VAULT_RESTORED, self.now),)))
-        else:
-            self._add(subject.failed(job, VAULT_RESTORED, self.now))
+        self._add(self._failed(order, job) or Decision((job.failed(VAULT_RESTORED, self.now),)))
 
-    def _subject(self, order: Order, job: Job) -> Protection | Rehearsal | None:
-        match order.action:
-            case AcceptReplica() | StartReplication() if job.kind is JobKind.ENABLE_PROTECTION:
-                return self.protections.get(order.action.protection_id)
-            case StartRehearsal() | CleanUpRehearsal():
-                return self.rehearsals.get(order.action.rehearsal_id)
+    def _failed(self, order: Order, job: Job) -> Decision | None:
+        """Decide what follows for what the order is about, None where the job is all that fails."""
+        if isinstance(order.action, (StartRehearsal, CleanUpRehearsal)):
+            rehearsal = self.rehearsals.get(order.action.rehearsal_id)
+            return None if rehearsal is None else rehearsal.failed(job, VAULT_RESTORED, self.now)
+        protection = self.protections.get(order.action.protection_id)
+        return None if protection is None else self._failed_change(protection, order, job)
+
+    def _failed_change(self, protection: Protection, order: Order, job: Job) -> Decision | None:
+        match job.kind:
+            case JobKind.ENABLE_PROTECTION:
+                return protection.failed(job, VAULT_RESTORED, self.now)
+            case JobKind.DISABLE_PROTECTION if disabling.awaits(job, order.action):
+                return disabling.failed(protection, job, VAULT_RESTORED, self.now)
+            case JobKind.DISABLE_PROTECTION:
+                return disabling.unattended(job, order.action, VAULT_RESTORED, self.now)
+            case kind if kind in protection_changes.KINDS:
+                running = self._running(protection)
+                return protection_changes.failed(protection, job, VAULT_RESTORED, running, self.now)
             case _:
-                return None  # the job is all that fails: whoever wants it begins again
+                return None  # whoever wants it begins again
+
+    def _running(self, protection: Protection) -> list[Job]:
+        found = (job for job in self.jobs.values() if job.protection_id == protection.id)
+        running = (job for job in found if job.state is JobState.RUNNING)
+        return sorted(running, key=lambda job: job.created_at)
 
     def _add(self, decision: Decision) -> None:
         self._decisions.append(decision)

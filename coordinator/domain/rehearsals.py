@@ -5,7 +5,8 @@ r"""Rehearsals: test failovers of one point of a protection, beside its replica.
 
 A protection has at most one rehearsal that is not cleaned up. A failed one is cleaned up as well: it may have left
 something. It was successful only if its start and its clean-up both were. A start that was withdrawn before the host
-began leaves nothing to clean up, a clean-up that was withdrawn leaves the rehearsal as it was before.
+began leaves nothing to clean up, a clean-up that was withdrawn leaves the rehearsal as it was before. One that stands
+at its end is cleaned up by the vault.
 """
 
 from dataclasses import dataclass, replace
@@ -15,8 +16,9 @@ from enum import StrEnum
 from coordinator.domain import jobs
 from coordinator.domain.aggregates import Aggregate
 from coordinator.domain.decisions import Decision
-from coordinator.domain.errors import IllegalTransitionError, InvalidValueError, UnknownObjectError
+from coordinator.domain.errors import IllegalTransitionError, InvalidValueError
 from coordinator.domain.events import Event, EventKind
+from coordinator.domain.hosts import Host
 from coordinator.domain.identifiers import (
     Generation,
     JobId,
@@ -38,13 +40,31 @@ from coordinator.domain.orders import (
     RehearsalStarted,
     StartRehearsal,
 )
+from coordinator.domain.point_selection import PointSelector
 from coordinator.domain.points import RecoveryPoint
+from coordinator.domain.protection_changes import check_trusted
 from coordinator.domain.protections import Protection, ProtectionState
+from coordinator.domain.rehearsal_placement import RehearsalNetworks
 
 GUEST_TIMEOUT = timedelta(seconds=120)
 MAX_NOTES_LENGTH = 2000
+DEFAULT_LENGTH = timedelta(days=14)
+MAX_LENGTH = timedelta(days=60)
+RETRY = timedelta(hours=1)
+"""When a clean-up that the vault began of itself, and that failed, is begun again."""
+
+_AT_THE_END = "Cleaned up by the vault at the end of the test's time."
 START_TASKS = ("recover and start",)
 CLEAN_UP_TASKS = ("clean up",)
+
+
+_WITH_POINTS = (
+    ProtectionState.PROTECTED,
+    ProtectionState.PAUSED,
+    ProtectionState.RESYNC_REQUIRED,
+    ProtectionState.RESYNCHRONIZING,
+)
+"""The states in which there are points, whatever becomes of replication."""
 
 
 class RehearsalState(StrEnum):
@@ -59,7 +79,11 @@ class RehearsalState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal(Aggregate):
-    """One test failover. `nics` is what was ordered until the target has read back what is."""
+    """One test failover. `nics` is what was ordered until the target has read back what is.
+
+    `network` is what was written for its networks; at `ends_at` the vault cleans it up. `cleaned_up_at` is when the
+    target told that nothing of it is left, None where it has not, or where that was not kept.
+    """
 
     id: RehearsalId
     protection_id: ProtectionId
@@ -70,6 +94,8 @@ class Rehearsal(Aggregate):
     machine_name: str
     nics: tuple[NicConnection, ...]
     created_at: datetime
+    network: str
+    ends_at: datetime
     machine_id: MachineId | None = None
     disks: tuple[RecoveredDisk, ...] = ()
     steps: tuple[Measurement, ...] = ()
@@ -79,6 +105,7 @@ class Rehearsal(Aggregate):
     was_started: bool = False
     cause: str | None = None
     remedy: str | None = None
+    cleaned_up_at: datetime | None = None
 
     @property
     def is_successful(self) -> bool:
@@ -105,12 +132,32 @@ class Rehearsal(Aggregate):
     def failed(self, job: Job, failure: Failure, now: datetime) -> Decision:
         """Decide that the start or the clean-up did not succeed; clean-up may follow."""
         is_start = self.state is RehearsalState.STARTING
+        is_over = self.state is RehearsalState.CLEANING_UP and self.ends_at <= now
         kind = EventKind.TEST_FAILOVER_FAILED if is_start else EventKind.CLEAN_UP_FAILED
         lost = replace(
-            self, state=RehearsalState.FAILED, cause=failure.cause, remedy=failure.remedy
+            self,
+            state=RehearsalState.FAILED,
+            cause=failure.cause,
+            remedy=failure.remedy,
+            ends_at=now + RETRY if is_over else self.ends_at,
         )
         event = Event(now, kind, self.id, f"{failure.code}: {failure.cause}")
         return Decision((lost, job.failed(failure, now)), (), (event,))
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether it stands, or has failed, and its time is up."""
+        return self.state in (RehearsalState.STARTED, RehearsalState.FAILED) and self.ends_at <= now
+
+    def end(
+        self, protection: Protection, job_id: JobId, order_id: OrderId, now: datetime
+    ) -> tuple[Job, Decision]:
+        """Decide that the vault cleans it up of itself; notes that were taken stay."""
+        notes = f"{self.notes} {_AT_THE_END}".strip()[-MAX_NOTES_LENGTH:]
+        return self.clean_up(protection, notes, job_id, order_id, now)
+
+    def postponed(self, now: datetime) -> Decision:
+        """Decide that the vault looks again later: its target is given no orders."""
+        return Decision((replace(self, ends_at=now + RETRY),))
 
     def clean_up(
         self, protection: Protection, notes: str, job_id: JobId, order_id: OrderId, now: datetime
@@ -134,7 +181,9 @@ class Rehearsal(Aggregate):
 
     def cleaned_up(self, job: Job, outcome: RehearsalCleanedUp, now: datetime) -> Decision:
         """Decide that nothing of the rehearsal is left. Only a successful one has nothing to explain any more."""
-        gone = replace(self, state=RehearsalState.CLEANED_UP, removed=outcome.removed)
+        gone = replace(
+            self, state=RehearsalState.CLEANED_UP, removed=outcome.removed, cleaned_up_at=now
+        )
         if gone.is_successful:
             gone = replace(gone, cause=None, remedy=None)
         event = Event(now, EventKind.TEST_FAILOVER_CLEANED_UP, self.id, self.machine_name)
@@ -204,15 +253,18 @@ class Rehearsal(Aggregate):
 
 @dataclass(frozen=True, slots=True)
 class RehearsalRequest:
-    """What an operator asks to rehearse, and the rehearsal of this protection that is not cleaned up.
+    """What an operator asks to rehearse, for how long, and the rehearsal of this protection that is not cleaned up.
 
-    `point` is None where the target holds none with that `sequence`, or none at all (`sequence` None: the newest).
+    `point` is None where the target holds none that the selector means. `network` is what was written for `networks`.
     """
 
     protection: Protection
-    sequence: int | None
+    target: Host
+    selector: PointSelector
     point: RecoveryPoint | None
-    nics: tuple[NicConnection, ...]
+    network: str
+    networks: RehearsalNetworks
+    length: timedelta
     unfinished: Rehearsal | None
 
 
@@ -228,8 +280,12 @@ class RehearsalIds:
 def start(request: RehearsalRequest, ids: RehearsalIds, now: datetime) -> tuple[Job, Decision]:
     """Decide that the target recovers a point beside the replica and starts it."""
     protection = request.protection
-    _check_start(protection, request.unfinished)
-    point = _point(request)
+    check_start(protection, request.unfinished)
+    check_trusted(request.target)
+    _check_length(request.length)
+    if request.point is None:
+        raise request.selector.refusal(protection.machine_name)
+    point, nics = request.point, request.networks.connections
     job = jobs.start(
         ids.job,
         JobKind.START_TEST_FAILOVER,
@@ -247,8 +303,10 @@ def start(request: RehearsalRequest, ids: RehearsalIds, now: datetime) -> tuple[
         point.generation,
         point.sequence,
         f"{protection.machine_name} - test",
-        request.nics,
+        nics,
         now,
+        request.network,
+        now + request.length,
     )
     action = StartRehearsal(
         rehearsal.id,
@@ -256,8 +314,9 @@ def start(request: RehearsalRequest, ids: RehearsalIds, now: datetime) -> tuple[
         point.generation,
         point.sequence,
         rehearsal.machine_name,
-        request.nics,
+        nics,
         GUEST_TIMEOUT,
+        request.networks.created,
     )
     order = Order(ids.order, job.id, protection.target_host_id, now, action)
     detail = f"{protection.machine_name} from point {point.sequence}"
@@ -265,8 +324,9 @@ def start(request: RehearsalRequest, ids: RehearsalIds, now: datetime) -> tuple[
     return job, Decision((rehearsal, job), (order,), (event,))
 
 
-def _check_start(protection: Protection, unfinished: Rehearsal | None) -> None:
-    if protection.state not in (ProtectionState.PROTECTED, ProtectionState.RESYNC_REQUIRED):
+def check_start(protection: Protection, unfinished: Rehearsal | None) -> None:
+    """Raise `IllegalTransitionError` where no test may begin now."""
+    if protection.state not in _WITH_POINTS:
         raise IllegalTransitionError(
             "not-protected-yet",
             f"Machine {protection.machine_name} is not protected yet (state {protection.state}).",
@@ -280,13 +340,11 @@ def _check_start(protection: Protection, unfinished: Rehearsal | None) -> None:
         )
 
 
-def _point(request: RehearsalRequest) -> RecoveryPoint:
-    if request.point is not None:
-        return request.point
-    name = request.protection.machine_name
-    which = "recovery point" if request.sequence is None else f"recovery point {request.sequence}"
-    raise UnknownObjectError(
-        "unknown-point",
-        f"Machine {name} has no {which}.",
-        f"See: replikera point list {name}.",
-    )
+def _check_length(length: timedelta) -> None:
+    if not timedelta(minutes=1) <= length <= MAX_LENGTH:
+        raise InvalidValueError(
+            "invalid-length",
+            f"A test failover cannot stand for {length.total_seconds():g} s.",
+            f"Let it stand for 1 minute to {MAX_LENGTH.days} days.",
+            field="lasts_seconds",
+        )

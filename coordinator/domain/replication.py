@@ -1,6 +1,6 @@
 """How a source says its replication goes: soft state, the newest report wins."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -36,7 +36,8 @@ class ReplicationReport:
     """A source's report. `acknowledged_*` is about the newest point that the target sealed for it.
 
     `sent_bytes` are those of the present or last transfer as they were sent, after compression. `compared_at` is when
-    a sample was last found equal at both sides. A `warning` does not stop replication.
+    a sample was last found equal at both sides. A `warning` does not stop replication. `acknowledged_heard_at` is when
+    the vault first heard of the point, by its own clock.
     """
 
     protection_id: ProtectionId
@@ -52,6 +53,19 @@ class ReplicationReport:
     verification: Verification | None = None
     compared_at: datetime | None = None
     warning: Failure | None = None
+    acknowledged_heard_at: datetime | None = field(default=None, compare=False)
+
+    def heard_after(self, before: "ReplicationReport | None") -> "ReplicationReport":
+        """Return the report with when the vault first heard of its acknowledged point."""
+        is_known = (
+            before is not None
+            and before.acknowledged_heard_at is not None
+            and before.acknowledged_sequence == self.acknowledged_sequence
+        )
+        heard = (
+            before.acknowledged_heard_at if before is not None and is_known else self.reported_at
+        )
+        return replace(self, acknowledged_heard_at=heard)
 
     def tells_more_than(self, other: "ReplicationReport | None") -> bool:
         """Tell whether this report differs from `other` in what an operator would act on."""

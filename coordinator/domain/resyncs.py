@@ -81,10 +81,9 @@ def reported(protection: Protection, job: Job, state: ReplicationState, now: dat
 
 
 def failed(protection: Protection, job: Job, failure: Failure, now: datetime) -> Decision:
-    """Decide that the source could not begin: both sides are no more equal than before."""
-    doubtful = replace(protection, cause=failure.cause, remedy=failure.remedy)
+    """Decide that the source could not begin: both sides are no more equal than before, and for the same cause."""
     event = Event(now, EventKind.RESYNC_FAILED, protection.id, f"{failure.code}: {failure.cause}")
-    return Decision((doubtful, job.failed(failure, now)), (), (event,))
+    return Decision((job.failed(failure, now),), (), (event,))
 
 
 def withdrawn(job: Job, now: datetime) -> Decision:

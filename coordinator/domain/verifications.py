@@ -7,14 +7,19 @@ from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import IllegalTransitionError
 from coordinator.domain.events import Event, EventKind
 from coordinator.domain.hosts import Host
+from coordinator.domain.identifiers import OrderId
 from coordinator.domain.job_results import VerifiedReplica
 from coordinator.domain.jobs import VERIFICATION, Job, JobKind
-from coordinator.domain.orders import Failure, Order, VerifyReplication
+from coordinator.domain.orders import Done, Failure, Order, Outcome, VerifyReplication
 from coordinator.domain.protection_changes import ChangeIds, check_trusted
 from coordinator.domain.protections import Protection, ProtectionState
 from coordinator.domain.replication import Verification
 
 TASKS = ("start verification at source", VERIFICATION)
+
+_CALLED_OFF = (
+    "An operator cancelled it: what was compared until then was equal, the rest is not known."
+)
 
 
 def start(
@@ -79,6 +84,20 @@ def failed(job: Job, failure: Failure, now: datetime) -> Decision:
 def withdrawn(job: Job, now: datetime) -> Decision:
     """Decide what follows when the source never began."""
     cancelled = job.cancelled(now)
+    return Decision((cancelled,), (), (cancelled.cancelled_event(now),))
+
+
+def call_off(job: Job, protection: Protection, order_id: OrderId, now: datetime) -> Decision:
+    """Decide that the source is told to compare no more."""
+    action = VerifyReplication(protection.id, "")
+    return Decision((), (Order(order_id, job.id, protection.source_host_id, now, action),))
+
+
+def called_off(job: Job, outcome: Outcome, now: datetime) -> Decision:
+    """Decide what follows when the source was told to compare no more: if it could not, it goes on."""
+    if not isinstance(outcome, Done):
+        return Decision((job.not_cancelled(),))
+    cancelled = job.cancelled(now, _CALLED_OFF)
     return Decision((cancelled,), (), (cancelled.cancelled_event(now),))
 
 

@@ -23,7 +23,7 @@ async def disable_protection(
 ) -> Job:
     """Begin to end a protection; without a word about the replica its policy decides. Raises `DomainError`."""
     uuid = vault.randomness.uuid
-    ids = DisableIds(JobId(uuid()), OrderId(uuid()), OrderId(uuid()))
+    ids = DisableIds(JobId(uuid()), OrderId(uuid()), OrderId(uuid()), OrderId(uuid()))
     async with vault.store.write() as records:
         if (done := await records.done(command)) is not None:
             return await records.jobs.get(done)

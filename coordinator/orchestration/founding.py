@@ -114,7 +114,7 @@ async def _assembled(
         backups=Backups(machinery, state),
         presence=Presence(machinery.clock),
         reports=ReplicationReports(),
-        progress=JobProgress(),
+        progress=JobProgress(machinery.clock),
         replacements=Replacements(machinery.clock),
         clock=machinery.clock,
         randomness=machinery.randomness,

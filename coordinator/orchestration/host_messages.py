@@ -10,6 +10,7 @@ from coordinator.domain.jobs import JobKind
 from coordinator.domain.orders import Failure, OrderProgress
 from coordinator.domain.points import PointReport, reconcile
 from coordinator.domain.protections import Protection
+from coordinator.domain.renaming import renamed
 from coordinator.domain.replication import ReplicationReport, ReplicationState
 from coordinator.orchestration.vault import Vault
 from coordinator.store.records import Records
@@ -22,9 +23,15 @@ _UNEXPLAINED = Failure(
 
 
 async def replace_inventory(vault: Vault, host_id: HostId, inventory: Inventory) -> None:
-    """Keep what a host has now, in place of what it had."""
+    """Keep what a host has now, in place of what it had; protections follow the names of their machines."""
+    names = {machine.id: machine.name for machine in inventory.machines}
     async with vault.store.write() as records:
         await records.inventories.replace(host_id, inventory)
+        found = await records.protections_of(host_id)
+        replicated = [item for item in found if item.source_host_id == host_id]
+        decision = renamed(replicated, names, vault.clock.now())
+        if decision.events:
+            await records.save(decision, by_host(host_id))
 
 
 async def receive_points(vault: Vault, host_id: HostId, report: PointReport) -> None:
@@ -38,11 +45,15 @@ async def receive_points(vault: Vault, host_id: HostId, report: PointReport) -> 
                 f"Points of generation {report.generation} are not of protection {protection.id}.",
                 "Nothing was changed; examine the replica at the target host.",
             )
-        changes = reconcile(await records.points.known(report), report)
+        now = vault.clock.now()
+        changes = reconcile(await records.points.known(report), report, now)
         await records.points.apply(changes)
-        if changes.added:
-            job = await records.jobs.get(protection.job_id)
-            await records.save(protection.point_sealed(job, vault.clock.now()), by_host(host_id))
+        job = await records.jobs.get(protection.job_id)
+        if (doubt := changes.doubt()) is not None:
+            # Told once: what requires a resync is told no second time.
+            await records.save(protection.resync_required(job, doubt, now), by_host(host_id))
+        elif changes.added:
+            await records.save(protection.point_sealed(job, now), by_host(host_id))
 
 
 async def receive_replication(vault: Vault, host_id: HostId, report: ReplicationReport) -> None:
@@ -52,6 +63,7 @@ async def receive_replication(vault: Vault, host_id: HostId, report: Replication
         async with vault.store.read() as reading:
             (await _protection(reading, report.protection_id)).check_source(host_id)
         reports.trust_source(report.protection_id, host_id)
+    report = report.heard_after(reports.get(report.protection_id))
     if not reports.take(report):
         return
     async with vault.store.write() as records:

@@ -13,6 +13,7 @@ from coordinator.domain.hello import HostHello
 from coordinator.domain.hosts import Host
 from coordinator.domain.identifiers import HostId, check_name
 from coordinator.orchestration.admission import CopyFoundError, checked
+from coordinator.orchestration.catching_up import tell_again
 from coordinator.orchestration.sites import ensure_cloud
 from coordinator.orchestration.trust import denial, deny_member, publish_deny_list, quarantine_host
 from coordinator.orchestration.vault import Vault
@@ -76,10 +77,15 @@ async def _taken_in(vault: Vault, caller: Caller, hello: HostHello) -> Introduct
                 f"{host.name} has a certificate that was issued in another history than the vault's"
             )
             await vault.reconciliation.begin(records, cause, now)
-        await vault.reconciliation.heard(records, told, hello, now)
+        again = NOTHING
+        if not await vault.reconciliation.heard(records, told, hello, now):
+            again = await tell_again(vault, records, told, now)
+            await records.save(again, BY_VAULT)
         replaced = (item.id for item in use.changed if not item.is_believed)
         vault.replacements.note(replaced)
-        return await _introduction(vault, records, host.id)
+        introduction = await _introduction(vault, records, host.id)
+    vault.presence.announce(again.orders)
+    return introduction
 
 
 async def _news(records: Records, before: Host, told: Host, now: datetime) -> Decision:

@@ -1,7 +1,9 @@
 """Asking jobs to stop."""
 
+from coordinator.domain import verifications
 from coordinator.domain.commands import Command
-from coordinator.domain.jobs import Job
+from coordinator.domain.identifiers import OrderId
+from coordinator.domain.jobs import VERIFICATION, Job
 from coordinator.orchestration.vault import Vault
 
 
@@ -16,6 +18,10 @@ async def cancel_job(vault: Vault, command: Command, job_id: str) -> Job:
         job = await records.jobs.get(job_id)
         orders = await records.open_orders_of(job.id)
         job, decision = job.cancel(orders, vault.clock.now())
+        if decision.events and job.is_at(VERIFICATION):
+            protection = await records.protections.get(job.protection_id)
+            order_id = OrderId(vault.randomness.uuid())
+            decision += verifications.call_off(job, protection, order_id, vault.clock.now())
         await records.save(decision, command, result=job.id if decision.events else "")
     vault.presence.announce(decision.orders)
     return job

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from coordinator.domain import point_digests
+from coordinator.domain import disabling, point_digests, point_exports
 from coordinator.domain.commands import by_host
 from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import ForbiddenError
@@ -14,10 +14,12 @@ from coordinator.domain.orders import (
     CleanUpRehearsal,
     DigestPoint,
     Done,
+    ExportPoint,
     Failure,
     Order,
     Outcome,
     PointDigests,
+    PointExported,
     RehearsalCleanedUp,
     RehearsalStarted,
     RemoveReplica,
@@ -75,12 +77,14 @@ async def finished(
 
 async def _consequence(vault: Vault, records: Records, order: Order, outcome: Outcome) -> Decision:
     job = await records.jobs.get(order.job_id)
-    if job.state is not JobState.RUNNING:
-        return NOTHING
     outcome = _expected(order, outcome)
+    if job.state is not JobState.RUNNING or disabling.is_beside(job, order.action):
+        return disabling.unattended(job, order.action, outcome, vault.clock.now())
     match order.action:
         case StartRehearsal() | CleanUpRehearsal():
             return await _rehearsal_consequence(vault, records, order.action, job, outcome)
+        case ExportPoint():
+            return _export_consequence(order.action, job, outcome, vault.clock.now())
         case DigestPoint():
             return _digest_consequence(order.action, job, outcome, vault.clock.now())
         case _:
@@ -105,7 +109,7 @@ async def _rehearsal_consequence(
             return rehearsal.failed(job, outcome, now)
         case Withdrawn():
             return rehearsal.withdrawn(job, now)
-        case Done() | PointDigests() | ReplicaAccepted() | ReplicaRemoved():
+        case Done() | PointDigests() | PointExported() | ReplicaAccepted() | ReplicaRemoved():
             return NOTHING
 
 
@@ -117,6 +121,18 @@ def _digest_consequence(action: DigestPoint, job: Job, outcome: Outcome, now: da
             return point_digests.failed(job, action, outcome, now)
         case Withdrawn():
             return point_digests.withdrawn(job, now)
+        case _:
+            return NOTHING
+
+
+def _export_consequence(action: ExportPoint, job: Job, outcome: Outcome, now: datetime) -> Decision:
+    match outcome:
+        case PointExported():
+            return point_exports.exported(job, action, outcome, now)
+        case Failure():
+            return point_exports.failed(job, action, outcome, now)
+        case Withdrawn():
+            return point_exports.withdrawn(job, now)
         case _:
             return NOTHING
 
@@ -136,6 +152,7 @@ def _expected(order: Order, outcome: Outcome) -> Outcome:
         StartRehearsal: (RehearsalStarted,),
         CleanUpRehearsal: (RehearsalCleanedUp,),
         DigestPoint: (PointDigests,),
+        ExportPoint: (PointExported,),
     }
     action = type(order.action)
     if isinstance(outcome, (Failure, *kinds[action])):

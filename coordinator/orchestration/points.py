@@ -1,12 +1,14 @@
 """Recovery points: which one is meant, until when it is kept, what it holds."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from coordinator.domain import point_digests
+from coordinator.domain import point_digests, point_exports
 from coordinator.domain.commands import Command
 from coordinator.domain.identifiers import JobId, OrderId
 from coordinator.domain.jobs import Job, JobKind
 from coordinator.domain.point_digests import DigestIds
+from coordinator.domain.point_exports import ExportIds, ExportWish
 from coordinator.domain.point_selection import (
     NEWEST_APPLICATION_CONSISTENT,
     PointSelector,
@@ -14,6 +16,7 @@ from coordinator.domain.point_selection import (
 )
 from coordinator.domain.points import RecoveryPoint
 from coordinator.domain.policies import Policy
+from coordinator.domain.protection_changes import check_trusted
 from coordinator.domain.protections import Protection
 from coordinator.domain.retention import KeptPoint, PointsHeld, kept
 from coordinator.orchestration.vault import Vault
@@ -79,7 +82,27 @@ async def digest_point(vault: Vault, command: Command, name: str, text: str) -> 
         protection = await records.protections.get(name)
         point = await _selected(records, protection, selector)
         running = await records.running_job_of(protection.id, JobKind.DIGEST_POINT)
+        check_trusted(await records.hosts.get(protection.target_host_id))
         job, decision = point_digests.start(protection, point, running, ids, vault.clock.now())
+        await records.save(decision, command, result=job.id)
+    vault.presence.announce(decision.orders)
+    return job
+
+
+async def export_point(
+    vault: Vault, command: Command, name: str, text: str, wish: ExportWish
+) -> Job:
+    """Have the target write a disk of a point as a file of its own. Raises `DomainError`."""
+    selector = parse(text)
+    uuid = vault.randomness.uuid
+    ids = ExportIds(JobId(uuid()), OrderId(uuid()))
+    async with vault.store.write() as records:
+        if (done := await records.done(command)) is not None:
+            return await records.jobs.get(done)
+        protection = await records.protections.get(name)
+        point = await _selected(records, protection, selector)
+        check_trusted(await records.hosts.get(protection.target_host_id))
+        job, decision = point_exports.start(protection, point, wish, ids, vault.clock.now())
         await records.save(decision, command, result=job.id)
     vault.presence.announce(decision.orders)
     return job
@@ -90,16 +113,18 @@ class _Keeping:
     """What the end of a point's retention follows from."""
 
     policy: Policy
+    retention: timedelta
     newest_sequence: int
 
     @classmethod
     async def of(cls, records: Records, protection: Protection) -> "_Keeping":
         newest = await records.points.newest(protection)
         policy = await records.policies.get(protection.policy_id)
-        return cls(policy, newest.sequence if newest is not None else 0)
+        sequence = newest.sequence if newest is not None else 0
+        return cls(policy, protection.kept_retention(policy), sequence)
 
     def point(self, point: RecoveryPoint) -> KeptPoint:
-        return kept(point, self.newest_sequence, self.policy.retention)
+        return kept(point, self.newest_sequence, self.retention)
 
     def point_if_any(self, point: RecoveryPoint | None) -> KeptPoint | None:
         return self.point(point) if point is not None else None

@@ -7,6 +7,7 @@ from coordinator.domain import protections
 from coordinator.domain.commands import Command
 from coordinator.domain.disk_choice import check_seeds, excluded_disk_ids
 from coordinator.domain.identifiers import Generation, JobId, OrderId, ProtectionId
+from coordinator.domain.inventory import Machine
 from coordinator.domain.jobs import Job
 from coordinator.domain.orders import Seed
 from coordinator.domain.protections import EnableIds, EnableRequest
@@ -34,14 +35,17 @@ async def enable_protection(
     policy: str,
     *,
     disks: DiskWishes = NO_WISHES,
+    source: str | None = None,
 ) -> Job:
-    """Begin to protect a machine towards a target host."""
+    """Begin to protect a machine towards a target host; `source` is the host it runs on, where several list it."""
     uuid = vault.randomness.uuid
     ids = EnableIds(ProtectionId(uuid()), Generation(uuid()), JobId(uuid()), OrderId(uuid()))
     async with vault.store.write() as records:
         if (done := await records.done(command)) is not None:
             return await records.jobs.get(done)
-        request = await _request(records, machine_name, target, policy, disks)
+        host_id = (await records.hosts.get(source)).id if source is not None else None
+        machine = await records.inventories.machine(machine_name, host_id)
+        request = await _request(records, machine, target, policy, disks)
         job, decision = protections.enable(request, ids, vault.clock.now())
         await records.save(decision, command, result=job.id)
     vault.presence.announce(decision.orders)
@@ -49,9 +53,8 @@ async def enable_protection(
 
 
 async def _request(
-    records: Records, machine_name: str, target: str, policy: str, disks: DiskWishes
+    records: Records, machine: Machine, target: str, policy: str, disks: DiskWishes
 ) -> EnableRequest:
-    machine = await records.inventories.machine(machine_name)
     host = await records.hosts.get(target)
     excluded = excluded_disk_ids(machine, disks.excluded)
     check_seeds(machine, disks.seeds, excluded)

@@ -1,7 +1,8 @@
 """What is worth nothing after a restart: kept in memory, and of reports now and then the last in the store."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from coordinator.domain.identifiers import HostId, JobId, ProtectionId
 from coordinator.domain.orders import OrderProgress
@@ -24,6 +25,7 @@ class ReplicationReports:
         self._newest: dict[ProtectionId, ReplicationReport] = {}
         self._kept: dict[ProtectionId, ReplicationReport] = {}
         self._sources: dict[ProtectionId, HostId] = {}
+        self._rates: dict[ProtectionId, tuple[AverageRate, float | None]] = {}
 
     async def load(self, store: Store) -> None:
         """Begin with what was kept before a restart."""
@@ -42,6 +44,7 @@ class ReplicationReports:
             self._newest.pop(protection_id, None)
             self._kept.pop(protection_id, None)
             self._sources.pop(protection_id, None)
+            self._rates.pop(protection_id, None)
 
     def is_source(self, protection_id: ProtectionId, host_id: HostId) -> bool:
         """Tell whether this host is known to be the protection's source."""
@@ -54,6 +57,7 @@ class ReplicationReports:
     def take(self, report: ReplicationReport) -> bool:
         """Keep a report in memory; tell whether the store should have it too."""
         self._newest[report.protection_id] = report
+        self._measure(report)
         kept = self._kept.get(report.protection_id)
         return (
             kept is None
@@ -61,28 +65,74 @@ class ReplicationReports:
             or report.reported_at - kept.reported_at >= KEEP_EVERY
         )
 
+    def verification_rate(self, protection_id: ProtectionId) -> float | None:
+        """Return how fast a protection is verified, in bytes a second; None where that is not measured yet."""
+        return self._rates.get(protection_id, (None, None))[1]
+
+    def _measure(self, report: ReplicationReport) -> None:
+        if report.verification is None or report.verification.is_finished:
+            self._rates.pop(report.protection_id, None)
+            return
+        average, _ = self._rates.get(report.protection_id, (AverageRate(), None))
+        rate = average.after(report.verification.checked_bytes, report.reported_at)
+        self._rates[report.protection_id] = (average, rate)
+
     def kept(self, report: ReplicationReport) -> None:
         """Note that the store has this report."""
         self._kept[report.protection_id] = report
 
 
+@dataclass(frozen=True, slots=True)
+class ToldProgress:
+    """How far a job is, when its host told, and how fast it has been since it told first; None before two tellings."""
+
+    done_bytes: int
+    total_bytes: int
+    rate: float | None
+    told_at: datetime
+
+
 class JobProgress:
     """How far hosts are with their open orders, by job."""
 
-    def __init__(self) -> None:
-        self._newest: dict[JobId, OrderProgress] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._newest: dict[JobId, ToldProgress] = {}
+        self._rates: dict[JobId, AverageRate] = {}
 
     def take(self, job_id: JobId, progress: OrderProgress) -> None:
         """Keep the newest progress of a job."""
-        self._newest[job_id] = progress
+        rate = self._rates.setdefault(job_id, AverageRate())
+        told = rate.after(progress.done_bytes, self._clock.now())
+        self._newest[job_id] = ToldProgress(
+            progress.done_bytes, progress.total_bytes, told, self._clock.now()
+        )
 
-    def get(self, job_id: JobId) -> OrderProgress | None:
+    def get(self, job_id: JobId) -> ToldProgress | None:
         """Return the newest progress, None where there is none."""
         return self._newest.get(job_id)
 
     def forget(self, job_id: JobId) -> None:
         """Drop the progress of an order that has ended."""
         self._newest.pop(job_id, None)
+        self._rates.pop(job_id, None)
+
+
+class AverageRate:
+    """Of something that is counted in bytes, since it was told first; it begins anew when less is told than before."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, datetime] | None = None
+        self._last = 0
+
+    def after(self, done_bytes: int, now: datetime) -> float | None:
+        """Return the rate with what is told now, None where there is nothing to measure yet."""
+        if self._first is None or done_bytes < self._last:
+            self._first = (done_bytes, now)
+        self._last = done_bytes
+        done, since = self._first
+        seconds = (now - since).total_seconds()
+        return (done_bytes - done) / seconds if seconds > 0 else None
 
 
 class Replacements:

@@ -11,17 +11,19 @@ from coordinator.domain.health import (
     HostPresence,
     Observation,
     assess,
-    lag,
     worst,
 )
 from coordinator.domain.hosts import Host, HostState
-from coordinator.domain.identifiers import HostId
-from coordinator.domain.jobs import Job, JobKind, JobState
+from coordinator.domain.identifiers import HostId, ProtectionId
+from coordinator.domain.lag import NewestState, lag
 from coordinator.domain.points import RecoveryPoint
 from coordinator.domain.policies import Policy
-from coordinator.domain.protections import Protection, ProtectionState
+from coordinator.domain.protections import Protection
+from coordinator.domain.readiness import Readiness, readiness
 from coordinator.domain.rehearsals import Rehearsal
 from coordinator.domain.replication import ReplicationReport
+from coordinator.domain.settings_health import with_settings
+from coordinator.orchestration.progress import Progress, replication_progress
 from coordinator.orchestration.vault import Vault
 from coordinator.store.records import Records
 
@@ -37,7 +39,7 @@ class HostStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProtectionStatus:
-    """A protection with everything that is known of it now."""
+    """A protection with everything that is known of it now; `last_success` is the test failover that proved it last."""
 
     protection: Protection
     source: Host
@@ -48,6 +50,17 @@ class ProtectionStatus:
     lag: timedelta | None
     report: ReplicationReport | None
     rehearsal: Rehearsal | None
+    progress: Progress | None
+    readiness: Readiness
+    last_success: Rehearsal | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tests:
+    """The newest test failover of a protection, and the newest that was successful."""
+
+    last: Rehearsal | None
+    last_success: Rehearsal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ async def protection_statuses(
     """Return these protections with what is known of them now."""
     protections = tuple(found)
     newest = await records.points.newest_of(protections)
-    rehearsals = await records.last_rehearsals_of(protections)
+    tests = await _tests_of(records, protections)
     hosts = {host.id: host for host in await records.hosts.all()}
     policies = {policy.id: policy for policy in await records.policies.all()}
     return tuple(
@@ -84,7 +97,7 @@ async def protection_statuses(
             hosts,
             policies[protection.policy_id],
             newest=newest.get(protection.id),
-            rehearsal=rehearsals.get(protection.id),
+            tests=tests[protection.id],
         )
         for protection in protections
     )
@@ -99,8 +112,8 @@ async def protection_status(vault: Vault, records: Records, name: str) -> Protec
     }
     policy = await records.policies.get(protection.policy_id)
     newest = await records.points.newest(protection)
-    rehearsal = await records.last_rehearsal(protection.id)
-    return _status(vault, protection, hosts, policy, newest=newest, rehearsal=rehearsal)
+    tests = await _tests_of(records, (protection,))
+    return _status(vault, protection, hosts, policy, newest=newest, tests=tests[protection.id])
 
 
 async def vault_status(vault: Vault, records: Records) -> VaultStatus:
@@ -120,47 +133,6 @@ async def vault_status(vault: Vault, records: Records) -> VaultStatus:
     return VaultStatus(vault.clock.now(), control.mode, worst(levels), hosts, protections, running)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How much of a long transfer is done, in bytes and bytes a second."""
-
-    done_bytes: int
-    total_bytes: int
-    rate: float
-
-
-def replication_progress(
-    protection: Protection, report: ReplicationReport | None
-) -> Progress | None:
-    """Return how far initial replication or a resync is, None where nothing is known or it is over."""
-    is_long = protection.state in (
-        ProtectionState.ENABLING,
-        ProtectionState.INITIAL_REPLICATION,
-        ProtectionState.RESYNCHRONIZING,
-    )
-    if report is None or not is_long:
-        return None
-    return Progress(report.done_bytes, report.total_bytes, report.rate)
-
-
-def job_progress(vault: Vault, job: Job) -> Progress | None:
-    """Return how far a running job is, None where nothing is known."""
-    if job.state is not JobState.RUNNING:
-        return None
-    progress = vault.progress.get(job.id)
-    if progress is not None:
-        return Progress(progress.done_bytes, progress.total_bytes, 0.0)
-    report = vault.reports.get(job.protection_id)
-    if report is None:
-        return None
-    if job.kind in (JobKind.ENABLE_PROTECTION, JobKind.RESYNC_PROTECTION):
-        return Progress(report.done_bytes, report.total_bytes, report.rate)
-    verification = report.verification
-    if verification is not None and verification.verification_id == job.id:
-        return Progress(verification.checked_bytes, verification.total_bytes, 0.0)
-    return None
-
-
 def _status(
     vault: Vault,
     protection: Protection,
@@ -168,18 +140,18 @@ def _status(
     policy: Policy,
     *,
     newest: RecoveryPoint | None,
-    rehearsal: Rehearsal | None,
+    tests: _Tests,
 ) -> ProtectionStatus:
     now = vault.clock.now()
     source, target = hosts[protection.source_host_id], hosts[protection.target_host_id]
     report = vault.reports.get(protection.id)
-    is_listed = vault.presence.is_connected(target.id)
-    capture = _newest_capture(newest, None if is_listed else report)
+    there = _presence(vault, target)
+    state = _newest_state(newest, None if there.is_connected else report)
     seen = Observation(
         _presence(vault, source),
-        _presence(vault, target),
+        there,
         policy.promised_rpo,
-        capture,
+        state,
         report,
     )
     return ProtectionStatus(
@@ -187,12 +159,29 @@ def _status(
         source,
         target,
         policy,
-        assess(protection, seen, now),
+        with_settings(assess(protection, seen, now), protection, target, policy),
         newest,
-        lag(capture, now),
+        lag(state, now),
         report,
-        rehearsal,
+        tests.last,
+        replication_progress(vault, protection),
+        readiness(
+            protection,
+            there,
+            newest,
+            now,
+            is_reconciling=vault.reconciliation.is_reconciling,
+        ),
+        tests.last_success,
     )
+
+
+async def _tests_of(
+    records: Records, protections: tuple[Protection, ...]
+) -> dict[ProtectionId, _Tests]:
+    last = await records.last_rehearsals_of(protections)
+    successes = await records.last_successes_of(protections)
+    return {item.id: _Tests(last.get(item.id), successes.get(item.id)) for item in protections}
 
 
 def _presence(vault: Vault, host: Host) -> HostPresence:
@@ -200,17 +189,18 @@ def _presence(vault: Vault, host: Host) -> HostPresence:
     return HostPresence(host.name, is_connected, host.state, host.remedy)
 
 
-def _newest_capture(
+def _newest_state(
     newest: RecoveryPoint | None, report: ReplicationReport | None
-) -> datetime | None:
-    """Return the start of the newest capture that is known to be sealed.
+) -> NewestState | None:
+    """Return the newest state that is known to be sealed.
 
     The target keeps the points: while it is there, its list decides. The source's report counts while it is away.
     """
-    captures = [newest.capture_started_at] if newest is not None else []
+    states = [newest.state] if newest is not None else []
     if report is not None and report.acknowledged_capture_started_at is not None:
-        captures.append(report.acknowledged_capture_started_at)
-    return max(captures, default=None)
+        captured = report.acknowledged_capture_started_at
+        states.append(NewestState(captured, report.acknowledged_heard_at))
+    return max(states, key=lambda state: state.captured_at, default=None)
 
 
 def _host_level(status: HostStatus) -> HealthLevel:

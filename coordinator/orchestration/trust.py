@@ -17,7 +17,7 @@ from coordinator.domain.orders import Failure
 from coordinator.domain.registration_keys import RegistrationKey
 from coordinator.orchestration.outcomes import finished
 from coordinator.orchestration.vault import Vault
-from coordinator.store.records import Records
+from coordinator.store.records import Records, WritableRecords
 from replikera.identity import Caller, Role, uri_name
 from replikera.trust.deny_list import MAX_DENIED, DeniedCertificate, DenyList, sign_deny_list
 
@@ -33,8 +33,8 @@ async def revoke_host(vault: Vault, command: Command, name: str, reason: str) ->
         host, decision = (await records.hosts.get(name)).revoked(reason, now)
         decision += await deny_member(records, Role.HOST, host.id, now)
         decision += await _without_keys(records, host, now)
-        decision += await _without_orders(vault, records, host, now)
-        decision += await _without_waiting(records, host, decision, now)
+        await _end_orders(vault, records, host, command)
+        decision += await _without_waiting(records, host, now)
         await records.save(decision, command, result=host.id)
     await publish_deny_list(vault)
     return host
@@ -158,26 +158,25 @@ async def _without_keys(records: Records, host: Host, now: datetime) -> Decision
     return decision
 
 
-async def _without_orders(vault: Vault, records: Records, host: Host, now: datetime) -> Decision:
-    """Decide that what the host was told to do has failed: nobody knows when it comes back, nor who it is then."""
+async def _end_orders(vault: Vault, records: WritableRecords, host: Host, command: Command) -> None:
+    """End what the host was told to do as failed: nobody knows when it comes back, nor who it is then.
+
+    One after the other, for two may be about one protection: each has to see what the one before has changed.
+    """
     failure = _revoked(host)
-    decision = NOTHING
     for order in await records.open_orders(host.id):
-        decision += await finished(vault, records, order, failure, now)
+        decision = await finished(vault, records, order, failure, vault.clock.now())
+        await records.save(decision, command)
         vault.progress.forget(order.job_id)
-    return decision
 
 
-async def _without_waiting(
-    records: Records, host: Host, decided: Decision, now: datetime
-) -> Decision:
+async def _without_waiting(records: Records, host: Host, now: datetime) -> Decision:
     """Decide that no job waits for what a host would report: there is no order whose failure ends it."""
-    ended = {item.id for item in decided.aggregates}
     waiting = [
         job
         for protection in await records.protections_of(host.id)
         for job in await records.running_jobs_of(protection.id)
-        if job.id not in ended and job.waits_for_report
+        if job.waits_for_report
     ]
     return Decision(tuple(job.failed(_revoked(host), now) for job in waiting))
 

@@ -1,6 +1,7 @@
 """What the vault does of itself, now and then: keeps contacts, renews what ends, drops what is over.
 
-A database or a disk that fails for a while costs a round: it is told, and the next round tries again.
+A database or a disk that fails for a while costs a round, and so does what an operator ends meanwhile: it is told, and
+the next round tries again.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,8 +12,10 @@ import structlog
 
 from coordinator.authority.errors import AuthorityError
 from coordinator.authority.server import server_credentials
+from coordinator.domain.errors import DomainError
 from coordinator.orchestration.grants import renew_grants
 from coordinator.orchestration.machinery import Machinery, StateDirectory
+from coordinator.orchestration.rehearsals import end_rehearsals
 from coordinator.orchestration.trust import publish_deny_list
 from coordinator.orchestration.vault import Vault
 from coordinator.store.errors import StoreError
@@ -46,6 +49,7 @@ class Upkeep:
             (self.renew_server, RENEWAL_SECONDS),
             (self.renew_signer, RENEWAL_SECONDS),
             (self.renew_grants, RENEWAL_SECONDS),
+            (self.end_rehearsals, RENEWAL_SECONDS),
             (self.prune, PRUNING_SECONDS),
         )
         self._due: dict[Duty, float] = {}
@@ -115,6 +119,12 @@ class Upkeep:
         if count:
             log.info("grants renewed", count=count)
 
+    async def end_rehearsals(self) -> None:
+        """Clean up test failovers whose time is up."""
+        count = await end_rehearsals(self._vault)
+        if count:
+            log.info("test failovers end", count=count)
+
     async def prune(self) -> None:
         """Drop what is over: expired certificates, and requests that nobody repeats any more."""
         now = self._vault.clock.now()
@@ -125,5 +135,5 @@ class Upkeep:
     async def _try(self, duty: Duty) -> None:
         try:
             await duty()
-        except (StoreError, AuthorityError, OSError) as error:
+        except (StoreError, AuthorityError, DomainError, OSError) as error:
             log.warning("upkeep failed", duty=getattr(duty, "__name__", "?"), error=str(error))

@@ -9,8 +9,10 @@ from coordinator.domain.compression import Compression
 from coordinator.domain.identifiers import HostId, ProtectionId
 from coordinator.domain.orders import (
     AcceptReplica,
+    Action,
     CleanUpRehearsal,
     DigestPoint,
+    ExportPoint,
     Order,
     RemoveReplica,
     ResyncReplication,
@@ -80,31 +82,52 @@ def order_message(order: Order, anchor: Anchor, grant: bytes) -> orders_pb2.Orde
         control_version=anchor.number,
         control_digest=anchor.digest,
     )
-    match order.action:
-        case AcceptReplica() as action:
-            message.accept_replica.CopyFrom(_accept_replica(action, grant))
-        case StartReplication() as action:
+    if not _fill_for_source(message, order.action, grant):
+        _fill_for_target(message, order.action, grant)
+    return message
+
+
+def _fill_for_source(message: orders_pb2.Order, action: Action, grant: bytes) -> bool:
+    """Put in what a source does; return False for anything else."""
+    match action:
+        case StartReplication():
             message.start_replication.CopyFrom(_start_replication(action, grant))
-        case ResyncReplication() as action:
+        case ResyncReplication():
             message.resync_replication.protection_id = action.protection_id
-        case VerifyReplication() as action:
+        case VerifyReplication():
             message.verify_replication.protection_id = action.protection_id
             message.verify_replication.verification_id = action.verification_id
-        case StopReplication() as action:
+        case StopReplication():
             message.stop_replication.protection_id = action.protection_id
-        case RemoveReplica() as action:
+        case _:
+            return False
+    return True
+
+
+def _fill_for_target(message: orders_pb2.Order, action: Action, grant: bytes) -> None:
+    match action:
+        case AcceptReplica():
+            message.accept_replica.CopyFrom(_accept_replica(action, grant))
+        case RemoveReplica():
             message.remove_replica.protection_id = action.protection_id
             message.remove_replica.keep_disks = action.keep_disks
-        case StartRehearsal() as action:
+        case StartRehearsal():
             message.start_rehearsal.CopyFrom(_start_rehearsal(action))
-        case CleanUpRehearsal() as action:
+        case CleanUpRehearsal():
             message.clean_up_rehearsal.rehearsal_id = action.rehearsal_id
             message.clean_up_rehearsal.protection_id = action.protection_id
-        case DigestPoint() as action:
+        case DigestPoint():
             message.digest_point.protection_id = action.protection_id
             message.digest_point.generation = action.generation
             message.digest_point.sequence = action.sequence
-    return message
+        case ExportPoint():
+            message.export_point.protection_id = action.protection_id
+            message.export_point.generation = action.generation
+            message.export_point.sequence = action.sequence
+            message.export_point.disk = action.disk
+            message.export_point.file_name = action.file_name
+        case _:
+            raise AssertionError(f"nobody carries out {action}")
 
 
 def _accept_replica(action: AcceptReplica, grant: bytes) -> orders_pb2.AcceptReplica:
@@ -161,6 +184,7 @@ def _start_rehearsal(action: StartRehearsal) -> orders_pb2.StartRehearsal:
             orders_pb2.NicConnection(nic_id=nic.nic_id, network=nic.network) for nic in action.nics
         ],
         guest_timeout=_duration(action.guest_timeout),
+        created_networks=action.created_networks,
     )
 
 

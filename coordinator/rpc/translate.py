@@ -22,6 +22,7 @@ from coordinator.domain.orders import (
     OrderProgress,
     Outcome,
     PointDigests,
+    PointExported,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
@@ -29,7 +30,7 @@ from coordinator.domain.orders import (
     ReplicaRemoved,
     Withdrawn,
 )
-from coordinator.domain.points import MAX_INTEGER, PointKind, PointReport, RecoveryPoint
+from coordinator.domain.points import MAX_INTEGER, Covered, PointKind, PointReport, RecoveryPoint
 from coordinator.domain.replication import ReplicationReport, ReplicationState, Verification
 from replikera.machine import MachineDescriptionError, parse_machine_description
 from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
@@ -73,6 +74,7 @@ def host_facts(message: types_pb2.HostFacts) -> HostFacts:
         message.replication_address,
         minimum,
         tuple(message.replica_folders),
+        message.storage_path,
     )
 
 
@@ -170,9 +172,15 @@ def point_report(message: session_pb2.RecoveryPointReport) -> PointReport:
         generation,
         points,
         tuple(_integer(sequence, "released") for sequence in message.released),
-        message.is_complete,
+        _covered(message),
         message.number,
     )
+
+
+def _covered(message: session_pb2.RecoveryPointReport) -> Covered | None:
+    if not (message.covers_from or message.covers_to):
+        return None
+    return Covered(message.covers_from, message.covers_to)
 
 
 def _verification(message: session_pb2.Verification) -> Verification:
@@ -330,4 +338,7 @@ _OUTCOMES: dict[str, Callable[[orders_pb2.OrderOutcome], Outcome]] = {
     "rehearsal_started": lambda said: _rehearsal_started(said.rehearsal_started),
     "rehearsal_cleaned_up": lambda said: _rehearsal_cleaned_up(said.rehearsal_cleaned_up),
     "point_digests": lambda said: _point_digests(said.point_digests),
+    "point_exported": lambda said: PointExported(
+        said.point_exported.path[:MAX_TEXT], _disk_digest(said.point_exported.disk)
+    ),
 }

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import delete, insert, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from coordinator.domain.errors import RefusedError
 from coordinator.domain.identifiers import HostId, MachineId
 from coordinator.domain.inventory import Inventory, Machine, Network
 from coordinator.store import schema
@@ -34,10 +35,23 @@ class Inventories:
         if networks:
             await self._connection.execute(insert(schema.networks), networks)
 
-    async def machine(self, name: str) -> Machine:
-        """Return the machine with that id or name. Raises `UnknownObjectError`, `RefusedError`."""
+    async def machine(self, name: str, host_id: HostId | None = None) -> Machine:
+        """Return the machine with that id or name, of any host or of this one.
+
+        Raises `UnknownObjectError`, `RefusedError`.
+        """
         table = schema.machines
-        found = await self._machines.where(or_(table.c.id == name, table.c.name == name), limit=3)
+        conditions = [or_(table.c.id == name, table.c.name == name)]
+        if host_id is not None:
+            conditions.append(table.c.host_id == host_id)
+        found = await self._machines.where(*conditions, limit=3)
+        if len(found) > 1 and len({machine.id for machine in found}) == 1:
+            # Of a cluster, one of whose hosts is gone: its list stays as it was.
+            raise RefusedError(
+                "ambiguous-name",
+                f"More than one host lists machine {name}.",
+                "To protect it, name the host that it runs on: replikera protection enable --source-host.",
+            )
         return the_one(found, "machine", name)
 
     async def machine_of(self, host_id: HostId, machine_id: MachineId) -> Machine | None:

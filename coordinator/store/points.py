@@ -120,10 +120,8 @@ class Points:
         return await self._rows.paged(_NEWEST_FIRST, cursor, limit, lineage, *_filtering(wanted))
 
     async def known(self, report: PointReport) -> dict[int, bytes]:
-        """Return digests by sequence: of all points for a complete report, else of those it names."""
-        if report.is_complete:
-            return await self._digests(_lineage(report.protection_id, report.generation))
-        named = [*(point.sequence for point in report.points), *report.released]
+        """Return digests by sequence of the points that a report has."""
+        named = [point.sequence for point in report.points]
         found: dict[int, bytes] = {}
         for group in groups(named):
             lineage = _lineage(report.protection_id, report.generation)
@@ -135,11 +133,16 @@ class Points:
         if changes.added:
             rows = [self._rows.values(point) for point in changes.added]
             await self._connection.execute(insert(_POINTS), rows)
-        for group in groups(changes.released):
-            lineage = _lineage(changes.protection_id, changes.generation)
-            await self._connection.execute(
-                delete(_POINTS).where(lineage, _POINTS.c.sequence.in_(group))
-            )
+        lineage = _lineage(changes.protection_id, changes.generation)
+        gone: list[ColumnElement[bool]] = [
+            _POINTS.c.sequence.in_(group) for group in groups(changes.released)
+        ]
+        if (covered := changes.covered) is not None:
+            # By the database: however many go, none is loaded.
+            within = _POINTS.c.sequence.between(covered.first, covered.last)
+            gone.append(and_(within, _POINTS.c.sequence.not_in(changes.named)))
+        for condition in gone:
+            await self._connection.execute(delete(_POINTS).where(lineage, condition))
 
     async def _digests(self, condition: ColumnElement[bool]) -> dict[int, bytes]:
         query = select(_POINTS.c.sequence, _POINTS.c.chain_digest).where(condition)

@@ -1,11 +1,23 @@
 """Everything the vault keeps, as one transaction sees it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import Table, bindparam, delete, func, insert, or_, select, union, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.domain.aggregates import Aggregate
@@ -34,6 +46,8 @@ from coordinator.store.points import Points
 from coordinator.store.repository import Repository, Rows, groups
 from coordinator.store.requests import Requests
 from replikera.identity import Role
+
+_Conditions: TypeAlias = Callable[[FromClause], Sequence[ColumnElement[bool]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +80,12 @@ class Records:
             connection, schema.storage_mappings, StorageMapping, word="storage mapping"
         )
         self.protections = Repository(
-            connection, schema.protections, Protection, word="protection", name="machine_name"
+            connection,
+            schema.protections,
+            Protection,
+            word="protection",
+            name="machine_name",
+            other_id="machine_id",
         )
         self.rehearsals = Repository(
             connection,
@@ -220,6 +239,14 @@ class Records:
             table.c.protection_id == protection_id, table.c.state != RehearsalState.CLEANED_UP
         )
 
+    async def rehearsals_ended(self, now: datetime, limit: int) -> tuple[Rehearsal, ...]:
+        """Return test failovers that stand, or have failed, and whose time is up."""
+        table = schema.rehearsals
+        states = (RehearsalState.STARTED, RehearsalState.FAILED)
+        return await self.rehearsals.where(
+            table.c.ends_at <= now, table.c.state.in_(states), limit=limit
+        )
+
     async def last_rehearsal(self, protection_id: ProtectionId) -> Rehearsal | None:
         """Return the protection's newest test failover, None where there never was one."""
         table = schema.rehearsals
@@ -231,15 +258,27 @@ class Records:
         self, protections: Iterable[Protection]
     ) -> dict[ProtectionId, Rehearsal]:
         """Return the newest test failover of each of these, where there was one."""
+        return await self._newest_rehearsals_of(protections, lambda _table: ())
+
+    async def last_successes_of(
+        self, protections: Iterable[Protection]
+    ) -> dict[ProtectionId, Rehearsal]:
+        """Return the newest test failover of each of these that was successful to its end, where there was one."""
+        return await self._newest_rehearsals_of(protections, _successful)
+
+    async def _newest_rehearsals_of(
+        self, protections: Iterable[Protection], conditions: _Conditions
+    ) -> dict[ProtectionId, Rehearsal]:
         table, other = schema.rehearsals, schema.rehearsals.alias()
         newest = select(func.max(other.c.created_at)).where(
-            other.c.protection_id == table.c.protection_id
+            other.c.protection_id == table.c.protection_id, *conditions(other)
         )
         found: dict[ProtectionId, Rehearsal] = {}
         for group in groups([protection.id for protection in protections]):
             rehearsals = await self.rehearsals.where(
                 table.c.protection_id.in_(group),
                 table.c.created_at == newest.scalar_subquery(),
+                *conditions(table),
                 limit=None,
             )
             found |= {rehearsal.protection_id: rehearsal for rehearsal in rehearsals}
@@ -383,6 +422,11 @@ class WritableRecords(Records):
         same = table.c.protection_id == report.protection_id
         await self._connection.execute(delete(table).where(same))
         await self._connection.execute(insert(table).values(self._reports.values(report)))
+
+
+def _successful(rehearsals: FromClause) -> Sequence[ColumnElement[bool]]:
+    """Return what makes a test failover a successful one, as `Rehearsal.is_successful` does."""
+    return (rehearsals.c.was_started, rehearsals.c.state == RehearsalState.CLEANED_UP)
 
 
 def _newest_first(table: Table) -> Ordering:

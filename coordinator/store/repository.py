@@ -112,11 +112,14 @@ class Repository(Rows[A]):
         *,
         word: str,
         name: str = "id",
+        other_id: str | None = None,
         ordering: Ordering | None = None,
     ) -> None:
+        """`other_id` is a column that tells its aggregates apart as their own ids do."""
         super().__init__(connection, table, kind)
         self._word = word
         self._name = table.c[name]
+        self._other_id = table.c[other_id] if other_id is not None else None
         by_name = (self._name,) if name == "id" else (self._name, table.c.id)
         self._ordering = ordering or Ordering(*by_name)
 
@@ -134,6 +137,8 @@ class Repository(Rows[A]):
         Raises `UnknownObjectError`, and `RefusedError` where the name is not unique.
         """
         found = await self.where(self._table.c.id == name, limit=1)
+        if not found and self._other_id is not None:
+            found = await self.where(self._other_id == name, limit=1)
         if not found:
             found = await self.where(self._name == name, limit=3)
         return the_one(found, self._word, name)

@@ -20,7 +20,12 @@ from coordinator.domain.compression import Compression
 from coordinator.domain.control import VaultMode
 from coordinator.domain.events import EventKind
 from coordinator.domain.hosts import HostState
-from coordinator.domain.job_results import DigestedPoint, RemovedReplica, VerifiedReplica
+from coordinator.domain.job_results import (
+    DigestedPoint,
+    ExportedDisk,
+    RemovedReplica,
+    VerifiedReplica,
+)
 from coordinator.domain.jobs import JobKind, JobState, Task
 from coordinator.domain.operators import OperatorRole
 from coordinator.domain.orders import (
@@ -28,11 +33,13 @@ from coordinator.domain.orders import (
     CleanUpRehearsal,
     DigestPoint,
     Done,
+    ExportPoint,
     Failure,
     GuestReport,
     Measurement,
     NicConnection,
     PointDigests,
+    PointExported,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
@@ -67,6 +74,7 @@ ACTIONS = {
     "start-rehearsal": StartRehearsal,
     "clean-up-rehearsal": CleanUpRehearsal,
     "digest-point": DigestPoint,
+    "export-point": ExportPoint,
 }
 OUTCOMES = {
     "done": Done,
@@ -76,10 +84,12 @@ OUTCOMES = {
     "rehearsal-started": RehearsalStarted,
     "rehearsal-cleaned-up": RehearsalCleanedUp,
     "point-digests": PointDigests,
+    "point-exported": PointExported,
     "withdrawn": Withdrawn,
 }
 RESULTS = {
     "digested-point": DigestedPoint,
+    "exported-disk": ExportedDisk,
     "verified-replica": VerifiedReplica,
     "removed-replica": RemovedReplica,
 }
@@ -114,6 +124,7 @@ hosts = Table(
     Column("cause", Text),
     Column("remedy", Text),
     Column("replica_folders", Json(tuple[str, ...]), nullable=False),
+    Column("storage_path", Text, nullable=False),
 )
 
 control = Table(
@@ -280,6 +291,8 @@ protections = Table(
     Column("storage_folder", Text, nullable=False),
     Column("replica_path", Text, nullable=False),
     Column("is_paused", Boolean, nullable=False),
+    Column("told_target", Json(AcceptReplica)),
+    Column("told_source", Json(StartReplication)),
     Index("protections_by_source", "source_host_id"),
     Index("protections_by_target", "target_host_id"),
 )
@@ -297,6 +310,7 @@ points = Table(
     Column("sealed_at", Instant, nullable=False),
     Column("payload_bytes", BigInteger, nullable=False),
     Column("chain_digest", LargeBinary, nullable=False),
+    Column("heard_at", Instant),
 )
 
 replication_reports = Table(
@@ -315,6 +329,7 @@ replication_reports = Table(
     Column("verification", Json(Verification)),
     Column("compared_at", Instant),
     Column("warning", Json(Failure)),
+    Column("acknowledged_heard_at", Instant),
 )
 
 rehearsals = Table(
@@ -329,6 +344,8 @@ rehearsals = Table(
     Column("machine_name", Text, nullable=False),
     Column("nics", Json(tuple[NicConnection, ...]), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("ends_at", Instant, nullable=False, index=True),
     Column("machine_id", Text),
     Column("disks", Json(tuple[RecoveredDisk, ...]), nullable=False),
     Column("steps", Json(tuple[Measurement, ...]), nullable=False),
@@ -338,6 +355,7 @@ rehearsals = Table(
     Column("was_started", Boolean, nullable=False),
     Column("cause", Text),
     Column("remedy", Text),
+    Column("cleaned_up_at", Instant),
 )
 
 jobs = Table(

@@ -144,10 +144,14 @@ class HostAnswer(Answer):
 
 
 class HostDetailAnswer(HostAnswer):
-    """A host with its certificates, newest first, and the folders that it offers for replicas, the default first."""
+    """A host with its certificates, newest first, and the folders that it offers for replicas, the default first.
+
+    `storage_path` is where disks of recovered machines go, empty where it is not known.
+    """
 
     certificates: list[CertificateAnswer]
     replica_folders: list[str]
+    storage_path: str
 
 
 class MachineDisk(Answer):

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from coordinator.domain.jobs import Job
 from coordinator.orchestration.jobs import cancel_job
-from coordinator.orchestration.status import job_progress
+from coordinator.orchestration.progress import job_progress
 from coordinator.orchestration.vault import Vault
 from coordinator.web import protection_presentation as presentation
 from coordinator.web.models import Listing, NoBody, NoQuery, listing

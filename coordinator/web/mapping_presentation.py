@@ -72,17 +72,18 @@ def placement(shown: Placement) -> answers.PlacementAnswer:
         storage=answers.StorageChoiceAnswer(
             folder=shown.storage.folder, reason=shown.storage.reason
         ),
-        nics=[_nic(item) for item in shown.nics],
+        nics=[nic_placement(item) for item in shown.nics],
     )
 
 
 def _concerned(shown: ConcernedProtection) -> answers.ConcernedProtectionAnswer:
     return answers.ConcernedProtectionAnswer(
-        name=shown.protection.machine_name, nics=[_nic(item) for item in shown.placements]
+        name=shown.protection.machine_name, nics=[nic_placement(item) for item in shown.placements]
     )
 
 
-def _nic(shown: NicPlacement) -> answers.NicPlacementAnswer:
+def nic_placement(shown: NicPlacement) -> answers.NicPlacementAnswer:
+    """Return where an adapter goes."""
     return answers.NicPlacementAnswer(
         nic_id=shown.nic_id, network=shown.network, subnet=shown.subnet, rule=shown.rule
     )

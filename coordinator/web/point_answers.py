@@ -47,6 +47,14 @@ class DiskDigestAnswer(Answer):
     sha256: str
 
 
+class ExportedDiskAnswer(Answer):
+    """A disk of a point in a file of its own, as it was read back; `path` is on the target host."""
+
+    point: PointName
+    path: str
+    disk: DiskDigestAnswer
+
+
 class DigestedPointAnswer(Answer):
     """What a whole point holds, disk by disk."""
 

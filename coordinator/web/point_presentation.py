@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from coordinator.domain.job_results import DigestedPoint
+from coordinator.domain.job_results import DigestedPoint, ExportedDisk
+from coordinator.domain.orders import DiskDigest
 from coordinator.domain.retention import KeptPoint
 from coordinator.orchestration.points import RetentionStatus
 from coordinator.web import point_answers as answers
@@ -43,12 +44,22 @@ def digested_point(shown: DigestedPoint) -> answers.DigestedPointAnswer:
     """Return what a whole point holds."""
     return answers.DigestedPointAnswer(
         point=answers.PointName(generation=shown.generation, sequence=shown.sequence),
-        disks=[
-            answers.DiskDigestAnswer(
-                disk_id=disk.disk_id, name=disk.name, size=disk.size, sha256=disk.sha256
-            )
-            for disk in shown.disks
-        ],
+        disks=[_disk(disk) for disk in shown.disks],
+    )
+
+
+def exported_disk(shown: ExportedDisk) -> answers.ExportedDiskAnswer:
+    """Return where a disk of a point was written."""
+    return answers.ExportedDiskAnswer(
+        point=answers.PointName(generation=shown.generation, sequence=shown.sequence),
+        path=shown.path,
+        disk=_disk(shown.disk),
+    )
+
+
+def _disk(shown: DiskDigest) -> answers.DiskDigestAnswer:
+    return answers.DiskDigestAnswer(
+        disk_id=shown.disk_id, name=shown.name, size=shown.size, sha256=shown.sha256
     )
 
 

@@ -3,7 +3,16 @@
 from pydantic import AwareDatetime, Field
 
 from coordinator.domain.points import PointKind
-from coordinator.web.models import ListQuery
+from coordinator.web.models import ListQuery, RequestBody
+
+
+class ExportRequest(RequestBody):
+    """Which disk of the point, by its place from 0, and the name of its file."""
+
+    file_name: str = Field(
+        description="Without a folder; its ending says how it is written: .vhdx or .raw."
+    )
+    disk: int = Field(default=0, description="The place of the disk in the machine's list, from 0.")
 
 
 class PointQuery(ListQuery):

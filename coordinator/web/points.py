@@ -2,19 +2,21 @@
 
 from http import HTTPStatus
 
+from coordinator.domain.point_exports import ExportWish
 from coordinator.orchestration.points import (
     digest_point,
+    export_point,
     points_page,
     retention_status,
     selected_point,
 )
-from coordinator.orchestration.status import job_progress
+from coordinator.orchestration.progress import job_progress
 from coordinator.orchestration.vault import Vault
 from coordinator.store.points import PointFilter
 from coordinator.web import point_presentation as presentation
 from coordinator.web.models import Listing, NoBody, NoQuery, listing
 from coordinator.web.point_answers import PointAnswer, RetentionAnswer
-from coordinator.web.point_requests import PointQuery
+from coordinator.web.point_requests import ExportRequest, PointQuery
 from coordinator.web.protection_answers import JobAnswer
 from coordinator.web.protection_presentation import job as present_job
 from coordinator.web.table import OPERATORS, Call, Route, changing, reading
@@ -52,6 +54,15 @@ class PointHandlers:
                 roles=OPERATORS,
                 status=HTTPStatus.ACCEPTED,
             ),
+            changing(
+                "/protections/{name}/points/{point}/export",
+                self.export_point,
+                "Begin to write a disk of a recovery point into the target's export folder",
+                ExportRequest,
+                JobAnswer,
+                roles=OPERATORS,
+                status=HTTPStatus.ACCEPTED,
+            ),
             reading(
                 "/protections/{name}/retention",
                 self.get_retention,
@@ -77,6 +88,13 @@ class PointHandlers:
     async def digest_point(self, call: Call, _body: NoBody) -> JobAnswer:
         """Begin to read a whole point."""
         job = await digest_point(self._vault, call.command, call.path["name"], call.path["point"])
+        return present_job(job, job_progress(self._vault, job))
+
+    async def export_point(self, call: Call, body: ExportRequest) -> JobAnswer:
+        """Begin to write a disk of a point."""
+        wish = ExportWish(body.disk, body.file_name)
+        path = call.path
+        job = await export_point(self._vault, call.command, path["name"], path["point"], wish)
         return present_job(job, job_progress(self._vault, job))
 
     async def get_retention(self, call: Call, _query: NoQuery) -> RetentionAnswer:

@@ -121,6 +121,7 @@ def host_detail(
         **dict(host(status)),
         certificates=[certificate(shown) for shown in certificates],
         replica_folders=list(status.host.replica_folders),
+        storage_path=status.host.storage_path,
     )
 
 

@@ -1,15 +1,18 @@
 """What the vault answers about protections, their points, test failovers and jobs."""
 
 from datetime import datetime
+from typing import TypeAlias
 
 from coordinator.domain.control import VaultMode
 from coordinator.domain.health import HealthLevel
 from coordinator.domain.jobs import JobAction, JobKind, JobState, TaskState
 from coordinator.domain.protections import ProtectionState
+from coordinator.domain.readiness import Verdict
 from coordinator.domain.rehearsals import RehearsalState
 from coordinator.web.answers import HostAnswer
+from coordinator.web.mapping_answers import NicPlacementAnswer
 from coordinator.web.models import Answer
-from coordinator.web.point_answers import DigestedPointAnswer, PointName
+from coordinator.web.point_answers import DigestedPointAnswer, ExportedDiskAnswer, PointName
 
 
 class NewestPoint(Answer):
@@ -20,11 +23,12 @@ class NewestPoint(Answer):
 
 
 class ProgressAnswer(Answer):
-    """How far a long transfer is; `rate` in bytes a second."""
+    """How far a long transfer is, as its host told at `reported_at`; `rate` in bytes a second, null where unknown."""
 
     done_bytes: int
     total_bytes: int
-    rate: float
+    rate: float | None
+    reported_at: datetime
 
 
 class LastTestFailover(Answer):
@@ -32,6 +36,22 @@ class LastTestFailover(Answer):
 
     id: str
     state: RehearsalState
+
+
+class FailoverNowAnswer(Answer):
+    """Whether a machine could be failed over now, and why; the age of its newest point is null unless it could."""
+
+    answer: Verdict
+    reason: str
+    newest_point_age_seconds: float | None
+
+
+class LastProvedAnswer(Answer):
+    """The newest test failover that was successful to the end of its clean-up; `ended_at` is null where not kept."""
+
+    test_failover: str
+    point: PointName
+    ended_at: datetime | None
 
 
 class GrantAnswer(Answer):
@@ -84,7 +104,8 @@ class ProtectionAnswer(Answer):
     """A protection, hosts and policy by name.
 
     `sent_bytes` are those of the present or last transfer after compression; `compared_at` is when a sample was last
-    found equal. An empty `storage_folder` is the target's default.
+    found equal. An empty `storage_folder` is the target's default. More lag than `rpo_critical_seconds` is
+    critical.
     """
 
     id: str
@@ -103,6 +124,8 @@ class ProtectionAnswer(Answer):
     lag_seconds: float | None
     progress: ProgressAnswer | None
     test_failover: LastTestFailover | None
+    failover_now: FailoverNowAnswer
+    last_proved: LastProvedAnswer | None
     grant: GrantAnswer | None
     is_paused: bool
     excluded_disks: list[str]
@@ -110,6 +133,7 @@ class ProtectionAnswer(Answer):
     storage_folder: str
     replica_path: str | None
     rpo_target_seconds: float
+    rpo_critical_seconds: float
     sent_bytes: int | None
     verification: VerificationAnswer | None
     compared_at: datetime | None
@@ -165,6 +189,25 @@ class TestFailoverAnswer(Answer):
     cause: str | None
     remedy: str | None
     created_at: datetime
+    network: str
+    ends_at: datetime
+    cleaned_up_at: datetime | None
+
+
+class TestFailoverPlanAnswer(Answer):
+    """What a test failover would do now; an empty `storage_path` is not known.
+
+    `expected_loss_seconds` is what the machine would lose: the time since the capture of the point began.
+    """
+
+    protection: str
+    target_host: str
+    storage_path: str
+    point: PointName
+    captured_at: datetime
+    expected_loss_seconds: float
+    nics: list[NicPlacementAnswer]
+    created_networks: list[str]
 
 
 class TaskAnswer(Answer):
@@ -173,6 +216,11 @@ class TaskAnswer(Answer):
     name: str
     state: TaskState
     detail: str | None
+
+
+JobResultAnswer: TypeAlias = (
+    DigestedPointAnswer | ExportedDiskAnswer | VerifiedReplicaAnswer | RemovedReplicaAnswer
+)
 
 
 class JobAnswer(Answer):
@@ -193,7 +241,7 @@ class JobAnswer(Answer):
     cancel_requested_at: datetime | None
     finished_at: datetime | None
     progress: ProgressAnswer | None
-    result: DigestedPointAnswer | VerifiedReplicaAnswer | RemovedReplicaAnswer | None
+    result: JobResultAnswer | None
     allowed_actions: list[JobAction]
 
 

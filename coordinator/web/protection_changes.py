@@ -5,7 +5,7 @@ from http import HTTPStatus
 from coordinator.domain.jobs import Job
 from coordinator.orchestration import protection_changes as changes
 from coordinator.orchestration.disabling import disable_protection
-from coordinator.orchestration.status import job_progress
+from coordinator.orchestration.progress import job_progress
 from coordinator.orchestration.vault import Vault
 from coordinator.web import protection_presentation as presentation
 from coordinator.web.models import NoBody

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from coordinator.domain.health import critical_lag
 from coordinator.domain.job_results import (
     DigestedPoint,
+    ExportedDisk,
     JobResult,
     RemovedReplica,
     VerifiedReplica,
@@ -11,12 +13,16 @@ from coordinator.domain.job_results import (
 from coordinator.domain.jobs import Job
 from coordinator.domain.orders import Failure
 from coordinator.domain.points import RecoveryPoint
+from coordinator.domain.readiness import Readiness
 from coordinator.domain.rehearsals import Rehearsal
 from coordinator.domain.replication import ReplicationReport, Verification
-from coordinator.orchestration.status import Progress, ProtectionStatus, replication_progress
+from coordinator.orchestration.progress import Progress
+from coordinator.orchestration.rehearsals import RehearsalPlan
+from coordinator.orchestration.status import ProtectionStatus
 from coordinator.web import protection_answers as answers
-from coordinator.web.point_answers import DigestedPointAnswer, PointName
-from coordinator.web.point_presentation import digested_point
+from coordinator.web.mapping_presentation import nic_placement
+from coordinator.web.point_answers import PointName
+from coordinator.web.point_presentation import digested_point, exported_disk
 
 
 def protection(status: ProtectionStatus) -> answers.ProtectionAnswer:
@@ -37,12 +43,14 @@ def protection(status: ProtectionStatus) -> answers.ProtectionAnswer:
         epoch_number=shown.epoch_number,
         newest_point=_newest(status.newest_point),
         lag_seconds=status.lag.total_seconds() if status.lag is not None else None,
-        progress=progress(replication_progress(shown, status.report)),
+        progress=progress(status.progress),
         test_failover=(
             answers.LastTestFailover(id=rehearsal.id, state=rehearsal.state)
             if rehearsal is not None
             else None
         ),
+        failover_now=_failover_now(status.readiness),
+        last_proved=_last_proved(status.last_success),
         grant=(
             answers.GrantAnswer(version=shown.grant_version, not_after=shown.grant_not_after)
             if shown.grant_not_after is not None
@@ -56,6 +64,7 @@ def protection(status: ProtectionStatus) -> answers.ProtectionAnswer:
         storage_folder=shown.storage_folder,
         replica_path=shown.replica_path or None,
         rpo_target_seconds=status.policy.promised_rpo.total_seconds(),
+        rpo_critical_seconds=critical_lag(status.policy.promised_rpo).total_seconds(),
         **_reported(status.report),
     )
 
@@ -92,6 +101,24 @@ def rehearsal(shown: Rehearsal, machine_name: str) -> answers.TestFailoverAnswer
         cause=shown.cause,
         remedy=shown.remedy,
         created_at=shown.created_at,
+        network=shown.network,
+        ends_at=shown.ends_at,
+        cleaned_up_at=shown.cleaned_up_at,
+    )
+
+
+def rehearsal_plan(shown: RehearsalPlan) -> answers.TestFailoverPlanAnswer:
+    """Return what a test failover would do."""
+    point = shown.point
+    return answers.TestFailoverPlanAnswer(
+        protection=shown.protection.machine_name,
+        target_host=shown.target.name,
+        storage_path=shown.target.storage_path,
+        point=PointName(generation=point.generation, sequence=point.sequence),
+        captured_at=point.capture_started_at,
+        expected_loss_seconds=shown.expected_loss.total_seconds(),
+        nics=[nic_placement(nic) for nic in shown.networks.nics],
+        created_networks=list(shown.networks.created),
     )
 
 
@@ -123,7 +150,29 @@ def progress(shown: Progress | None) -> answers.ProgressAnswer | None:
     if shown is None:
         return None
     return answers.ProgressAnswer(
-        done_bytes=shown.done_bytes, total_bytes=shown.total_bytes, rate=shown.rate
+        done_bytes=shown.done_bytes,
+        total_bytes=shown.total_bytes,
+        rate=shown.rate,
+        reported_at=shown.reported_at,
+    )
+
+
+def _failover_now(shown: Readiness) -> answers.FailoverNowAnswer:
+    age = shown.point_age
+    return answers.FailoverNowAnswer(
+        answer=shown.verdict,
+        reason=shown.reason,
+        newest_point_age_seconds=age.total_seconds() if age is not None else None,
+    )
+
+
+def _last_proved(shown: Rehearsal | None) -> answers.LastProvedAnswer | None:
+    if shown is None:
+        return None
+    return answers.LastProvedAnswer(
+        test_failover=shown.id,
+        point=PointName(generation=shown.generation, sequence=shown.sequence),
+        ended_at=shown.cleaned_up_at,
     )
 
 
@@ -160,10 +209,12 @@ def _warning(shown: Failure | None) -> answers.WarningAnswer | None:
 
 def _result(
     shown: JobResult | None,
-) -> DigestedPointAnswer | answers.VerifiedReplicaAnswer | answers.RemovedReplicaAnswer | None:
+) -> answers.JobResultAnswer | None:
     match shown:
         case DigestedPoint():
             return digested_point(shown)
+        case ExportedDisk():
+            return exported_disk(shown)
         case VerifiedReplica():
             return answers.VerifiedReplicaAnswer(
                 checked_bytes=shown.checked_bytes, differing_bytes=shown.differing_bytes

@@ -1,11 +1,18 @@
 """Resources of protections and their test failovers."""
 
+from datetime import timedelta
 from http import HTTPStatus
 
 from coordinator.domain.orders import Seed
+from coordinator.orchestration.progress import job_progress
 from coordinator.orchestration.protections import DiskWishes, enable_protection
-from coordinator.orchestration.rehearsals import clean_up_rehearsal, start_rehearsal
-from coordinator.orchestration.status import job_progress, protection_statuses
+from coordinator.orchestration.rehearsals import (
+    RehearsalWish,
+    clean_up_rehearsal,
+    plan_rehearsal,
+    start_rehearsal,
+)
+from coordinator.orchestration.status import protection_statuses
 from coordinator.orchestration.vault import Vault
 from coordinator.web import protection_presentation as presentation
 from coordinator.web.models import Listing, ListQuery, NoQuery, listing
@@ -13,9 +20,18 @@ from coordinator.web.protection_answers import (
     JobAnswer,
     ProtectionAnswer,
     TestFailoverAnswer,
+    TestFailoverPlanAnswer,
 )
-from coordinator.web.requests import CleanUpRequest, ProtectionRequest, TestFailoverRequest
+from coordinator.web.requests import (
+    CleanUpRequest,
+    ProtectionRequest,
+    TestFailoverPlanQuery,
+    TestFailoverRequest,
+)
 from coordinator.web.table import CONTRIBUTORS, OPERATORS, Call, Route, changing, reading
+
+_NO_END_S = 1 << 31
+"""More than any test may stand for: longer ones are refused, and need not be told apart."""
 
 
 class ProtectionHandlers:
@@ -59,6 +75,13 @@ class ProtectionHandlers:
                 roles=OPERATORS,
                 status=HTTPStatus.ACCEPTED,
             ),
+            reading(
+                "/protections/{name}/test-failovers/plan",
+                self.plan_test_failover,
+                "What a test failover would do now",
+                TestFailoverPlanQuery,
+                TestFailoverPlanAnswer,
+            ),
             changing(
                 "/protections/{name}/test-failovers/clean-up",
                 self.clean_up_test_failover,
@@ -101,6 +124,7 @@ class ProtectionHandlers:
             body.target_host,
             body.policy,
             disks=DiskWishes(body.excluded_disks, seeds),
+            source=body.source_host,
         )
         return presentation.job(job, job_progress(self._vault, job))
 
@@ -113,9 +137,20 @@ class ProtectionHandlers:
 
     async def start_test_failover(self, call: Call, body: TestFailoverRequest) -> JobAnswer:
         """Begin a test failover."""
-        sequence = None if body.point == "latest" else body.point
-        job = await start_rehearsal(self._vault, call.command, call.path["name"], sequence)
+        wish = RehearsalWish(
+            str(body.point), body.network, timedelta(seconds=min(body.lasts_seconds, _NO_END_S))
+        )
+        job = await start_rehearsal(self._vault, call.command, call.path["name"], wish)
         return presentation.job(job, job_progress(self._vault, job))
+
+    async def plan_test_failover(
+        self, call: Call, query: TestFailoverPlanQuery
+    ) -> TestFailoverPlanAnswer:
+        """Return what a test failover would do."""
+        wish = RehearsalWish(query.point, query.network)
+        async with self._vault.store.read() as records:
+            plan = await plan_rehearsal(self._vault, records, call.path["name"], wish)
+        return presentation.rehearsal_plan(plan)
 
     async def clean_up_test_failover(self, call: Call, body: CleanUpRequest) -> JobAnswer:
         """Begin to remove a test failover."""

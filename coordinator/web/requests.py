@@ -1,6 +1,6 @@
 """The bodies and query parameters of requests. What a request says beyond them is refused."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -8,10 +8,13 @@ from coordinator.domain.disabling import Side
 from coordinator.domain.events import EventKind
 from coordinator.domain.jobs import JobState
 from coordinator.domain.operators import MAX_REASON_LENGTH, OperatorRole
+from coordinator.domain.point_selection import LATEST, MAX_SELECTOR_LENGTH
 from coordinator.domain.points import MAX_INTEGER
 from coordinator.domain.policy_settings import ReplicaOnDisable
 from coordinator.domain.registration_keys import DEFAULT_LIFE
-from coordinator.web.models import ListQuery, RequestBody, Text
+from coordinator.domain.rehearsal_placement import MAPPED
+from coordinator.domain.rehearsals import DEFAULT_LENGTH
+from coordinator.web.models import ListQuery, Query, RequestBody, Text
 
 MAX_SIGNING_REQUEST = 8192
 """Characters of base64; a request for a P-256 key has some 300."""
@@ -95,11 +98,12 @@ class SeedBody(RequestBody):
 
 
 class ProtectionRequest(RequestBody):
-    """A machine to protect; disks that are left out, by id or file name."""
+    """A machine to protect, `source_host` where several list it; disks that are left out, by id or file name."""
 
     machine: Text
     target_host: Text
     policy: Text
+    source_host: Text | None = None
     excluded_disks: Annotated[list[Text], Field(max_length=MAX_DISKS)] = Field(default_factory=list)
     seeds: Annotated[list[SeedBody], Field(max_length=MAX_DISKS)] = Field(default_factory=list)
 
@@ -119,10 +123,23 @@ class DisableRequest(RequestBody):
     )
 
 
-class TestFailoverRequest(RequestBody):
-    """The recovery point to test: the newest, or one by its sequence."""
+Selector = Annotated[str, Field(min_length=1, max_length=MAX_SELECTOR_LENGTH)]
+Sequence = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
-    point: Literal["latest"] | Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+
+class TestFailoverRequest(RequestBody):
+    """The recovery point to test, on which networks (mapped, none, create, or an isolated one's name), for how long."""
+
+    point: Sequence | Selector
+    network: Text = MAPPED
+    lasts_seconds: Seconds = int(DEFAULT_LENGTH.total_seconds())
+
+
+class TestFailoverPlanQuery(Query):
+    """As for a test failover that begins."""
+
+    point: str = Field(default=LATEST, max_length=MAX_SELECTOR_LENGTH, description="Which point.")
+    network: Text = Field(default=MAPPED, description="On which networks.")
 
 
 class CleanUpRequest(RequestBody):

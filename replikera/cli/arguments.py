@@ -8,10 +8,8 @@ import typer
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhd])")
-_SEQUENCE = re.compile(r"[1-9][0-9]{0,18}")
 _INTERVAL = re.compile(r"(?P<count>[0-9]{1,5})s?")
 _WATCH = "--watch"
-LATEST = "latest"
 DEFAULT_INTERVAL = 2
 """Seconds between two looks of a command that watches."""
 
@@ -86,21 +84,6 @@ def parse_host_network(text: str) -> HostNetwork:
             f"{text!r} does not name a network of a host: write HOST/NETWORK, as in hv1/production."
         )
     return HostNetwork(host, network)
-
-
-def parse_point(text: str) -> str:
-    """Return "latest" or the digits of a recovery point's sequence."""
-    if text == LATEST or _SEQUENCE.fullmatch(text):
-        return text
-    raise typer.BadParameter(
-        f"{text!r} is not a recovery point: write latest, or a number that "
-        "`replikera point list VM` shows."
-    )
-
-
-def point_value(text: str) -> str | int:
-    """Return a parsed point as the vault takes it."""
-    return LATEST if text == LATEST else int(text)
 
 
 VmArgument = Annotated[str, typer.Argument(metavar="VM", help="The virtual machine's name or id.")]

@@ -1,6 +1,7 @@
 """Waits for a job's end, whatever happens to the connection meanwhile."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import typer
@@ -39,7 +40,7 @@ class Patience:
 
 
 def start_job(
-    context: typer.Context, path: tuple[str, ...], body: dict[str, object], patience: Patience
+    context: typer.Context, path: tuple[str, ...], body: Mapping[str, object], patience: Patience
 ) -> dict[str, object]:
     """Start a job and return it: as it began or, for the patient, as it ended."""
 

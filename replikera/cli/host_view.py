@@ -45,6 +45,7 @@ def render_host(host: Record) -> RenderableType:
     if isinstance(folders, list):
         told = ", ".join(plain(folder) for folder in folders)
         pairs.append(("replica folders", told or "none told"))
+        pairs.append(("recovered disks", host.get("storage_path") or "not told"))
     found = records(host, "certificates")
     if not found:
         return properties(pairs)

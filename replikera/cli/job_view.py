@@ -32,7 +32,8 @@ def render_job(job: Record) -> RenderableType:
         for task in records(job, "tasks")
     ]
     parts: list[RenderableType] = [properties(pairs), "", table(("task", "state", "detail"), rows)]
-    digests = records(job, "result", "disks")
+    exported = field(job, "result", "disk")
+    digests = [exported] if isinstance(exported, dict) else records(job, "result", "disks")
     if digests:
         parts += ["", render_digests(digests)]
     found = _found(job)
@@ -58,6 +59,9 @@ def _found(job: Record) -> list[tuple[str, object]]:
     kept = field(job, "result", "kept_paths")
     if isinstance(kept, list):
         pairs += [("kept", path) for path in kept] or [("kept", "nothing")]
+    path = field(job, "result", "path")
+    if path is not None:
+        pairs.append(("file", plain(path)))
     checked = field(job, "result", "checked_bytes")
     if checked is not None:
         pairs.append(("compared", size(checked)))

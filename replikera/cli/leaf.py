@@ -93,10 +93,14 @@ class Leaf(TyperCommand):
         try:
             return super().invoke(ctx)
         except CommandError as error:
-            report_failure(invocation_of(ctx), error)
-            raise typer.Exit(error.exit_code) from error
+            raise typer.Exit(self._report(ctx, error)) from error
         except KeyboardInterrupt as interruption:
             raise typer.Exit(ExitCode.INTERRUPTED) from interruption
+
+    def _report(self, ctx: typer.Context, error: CommandError) -> int:
+        """Tell of a failure and return the exit code."""
+        report_failure(invocation_of(ctx), error)
+        return error.exit_code
 
 
 class Founding(Leaf):

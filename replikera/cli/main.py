@@ -11,6 +11,7 @@ from replikera.cli.leaf import OutputOption
 
 _NOUNS = {
     "status": "Is anything at risk, and what to do about it.",
+    "check": "Plug-ins for monitoring: a line and an exit code.",
     "vault": "The vault: see it, back it up, bring it back.",
     "site": "Sites: where hosts are.",
     "cloud": "Clouds: groups of hosts at a site.",

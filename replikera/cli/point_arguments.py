@@ -35,12 +35,14 @@ def time_option(name: str, help_text: str) -> Any:  # noqa: ANN401 - Typer's opt
     return typer.Option(name, metavar="TIME", parser=parse_time, help=help_text)
 
 
+LATEST = "latest"
+_MEANING = (
+    "latest, latest-application-consistent, a time (the newest point that holds nothing newer), "
+    "or a point's number or id."
+)
 PointArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="POINT",
-        parser=parse_selector,
-        help="latest, latest-application-consistent, a time (the newest point that holds nothing "
-        "newer), or a point's number or id.",
-    ),
+    str, typer.Argument(metavar="POINT", parser=parse_selector, help=_MEANING)
+]
+PointOption = Annotated[
+    str, typer.Option("--point", metavar="POINT", parser=parse_selector, help=_MEANING)
 ]

@@ -43,12 +43,55 @@ def last_test_failover(protection: Record) -> str:
     return plain(field(protection, "test_failover", "state"))
 
 
-def advice(protection: Record) -> str | None:
-    """Return cause and remedy of what is wrong with a protection, None while nothing is."""
-    parts = [str(protection[key]).rstrip(".") for key in ("cause", "remedy") if protection.get(key)]
-    if not parts:
+def verdict(protection: Record) -> str:
+    """Return whether the machine could be failed over now: yes, no, or unknown."""
+    said = field(protection, "failover_now", "answer")
+    return str(said) if said in {"yes", "no"} else UNKNOWN
+
+
+def failover_now(protection: Record) -> str:
+    """Return whether the machine could be failed over now, and to how old a point."""
+    said = verdict(protection)
+    if said != "yes":
+        return said
+    sequence = plain(field(protection, "newest_point", "sequence"))
+    age = duration(field(protection, "failover_now", "newest_point_age_seconds"))
+    return f"yes, point {sequence}, " + ("of unknown age" if age == UNKNOWN else f"{age} old")
+
+
+def hindrance(protection: Record) -> str | None:
+    """Return why the machine cannot be failed over now, or why nobody can tell; None where it can."""
+    said = verdict(protection)
+    if said == "yes":
         return None
-    return plain(f"{protection.get('name')}: {'. '.join(parts)}.")
+    reason = field(protection, "failover_now", "reason")
+    return f"{said}. {plain(reason)}" if reason else said
+
+
+def last_proved(protection: Record) -> str:
+    """Return when the last successful test failover was over, and of which point it was; "never" without one."""
+    if "last_proved" not in protection:
+        return UNKNOWN
+    if protection["last_proved"] is None:
+        return "never"
+    ended = field(protection, "last_proved", "ended_at")
+    point = plain(field(protection, "last_proved", "point", "sequence"))
+    generation = field(protection, "last_proved", "point", "generation")
+    is_present = generation in {None, protection.get("generation")}
+    earlier = "" if is_present else " of an earlier generation"
+    return f"{'at an unknown time' if ended is None else instant(ended)}, point {point}{earlier}"
+
+
+def trouble(told: Record) -> str | None:
+    """Return cause and remedy of what is wrong with a protection or a host, None while nothing is."""
+    parts = [str(told[key]).rstrip(".") for key in ("cause", "remedy") if told.get(key)]
+    return plain(f"{'. '.join(parts)}.") if parts else None
+
+
+def advice(protection: Record) -> str | None:
+    """Return the same with the name in front."""
+    text = trouble(protection)
+    return None if text is None else f"{plain(protection.get('name'))}: {text}"
 
 
 def replication(protection: Record) -> list[tuple[str, object]]:

@@ -2,9 +2,10 @@
 
 from rich.console import Group, RenderableType
 
+from replikera.cli.mapping_view import NIC_COLUMNS, nic_row
 from replikera.cli.output import properties, table
 from replikera.cli.records import Record, field, records
-from replikera.cli.wording import measured, plain, size
+from replikera.cli.wording import duration, instant, measured, plain, precise_instant, size
 
 
 def point(rehearsal: Record) -> str:
@@ -46,6 +47,23 @@ def render_rehearsal(rehearsal: Record) -> RenderableType:
     return Group(*parts)
 
 
+def render_plan(plan: Record) -> RenderableType:
+    """Return what a test failover would do."""
+    pairs = [
+        ("vm", plan.get("protection")),
+        ("target host", plan.get("target_host")),
+        ("disks go to", plan.get("storage_path") or "not told by the host's agent"),
+        ("point", point(plan)),
+        ("captured from", precise_instant(plan.get("captured_at"))),
+        ("expected data loss", duration(plan.get("expected_loss_seconds"))),
+    ]
+    created = plan.get("created_networks")
+    if isinstance(created, list) and created:
+        pairs.append(("networks made for it", ", ".join(plain(name) for name in created)))
+    rows = [nic_row(nic) for nic in records(plan, "nics")]
+    return Group(properties(pairs), "", table(NIC_COLUMNS, rows)) if rows else properties(pairs)
+
+
 def _pairs(rehearsal: Record) -> list[tuple[str, object]]:
     pairs: list[tuple[str, object]] = [
         ("test failover", rehearsal.get("id")),
@@ -60,6 +78,8 @@ def _pairs(rehearsal: Record) -> list[tuple[str, object]]:
         pairs.append(("guest says", summary))
     pairs += [(key, rehearsal[key]) for key in ("cause", "remedy") if rehearsal.get(key)]
     pairs.append(("successful", rehearsal.get("is_successful")))
+    if rehearsal.get("state") in {"started", "failed"}:
+        pairs.append(("cleaned up by itself", instant(rehearsal.get("ends_at"))))
     removed = rehearsal.get("removed")
     if isinstance(removed, list) and removed:
         pairs.append(("removed", ", ".join(plain(item) for item in removed)))

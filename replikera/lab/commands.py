@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -25,6 +26,16 @@ T = TypeVar("T")
 
 app = noun("Two sites on this machine, to try everything.")
 
+MAX_MACHINES = 20
+"""Each has guests, views and a replica on this machine."""
+
+
+class HypervisorKind(StrEnum):
+    """What a lab's hosts may run."""
+
+    SIMULATED = "simulated"
+
+
 _DEFAULT_FOLDER = Path(".replikera-lab")
 _FolderOption = Annotated[
     Path, typer.Option("--dir", metavar="DIR", help="The lab's folder; it may be deleted at will.")
@@ -39,20 +50,30 @@ def run(
         typer.Option(
             "--disk",
             metavar="FILE.vhdx",
-            help="A disk of the machine; it is copied, never written. None: the lab makes one.",
+            help="A disk of the machine; it is copied with its parents, and never written. None: the lab makes one.",
         ),
     ] = None,
     folder: _FolderOption = _DEFAULT_FOLDER,
+    *,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave everything running, to go on by hand.")
     ] = False,
+    vms: Annotated[
+        int, typer.Option("--vms", metavar="N", min=1, max=MAX_MACHINES, help="How many machines.")
+    ] = 1,
+    hypervisor: Annotated[
+        HypervisorKind, typer.Option("--hypervisor", help="What the hosts run.")
+    ] = HypervisorKind.SIMULATED,
     no_workload: Annotated[
         bool, typer.Option("--no-workload", help="Nothing writes to the machine's disks.")
     ] = False,
 ) -> None:
     """Replicate a machine between two sites on this machine, recover it, and compare every byte."""
+    del hypervisor  # there is one kind by now; any other is refused by name
     disks = tuple(path.absolute() for path in disk or ())
-    options = Options(folder.absolute(), disks, has_workload=not no_workload, stays=keep)
+    options = Options(
+        folder.absolute(), disks, has_workload=not no_workload, stays=keep, machines=vms
+    )
     report = _with_machine(context, lambda machine, narrator: run_lab(machine, narrator, options))
     output_format = invocation_of(context).output_format
     if output_format.is_for_programs:

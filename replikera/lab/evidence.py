@@ -1,13 +1,15 @@
 """What a run proves: a disk is what its source was, by the digests of who read them; an outage was not noticed."""
 
 import asyncio
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from replikera.lab.machine import Machine
 from replikera.lab.qemu import QEMU_IMG, are_equal
-from replikera.lab.witness import digest
+from replikera.lab.witness import digest, open_disk
+from replikera.ports.files import Files
 
 WITNESS = "witness"
 
@@ -66,12 +68,13 @@ class DiskPair:
 
 
 async def compare(machine: Machine, pair: DiskPair, point: Point) -> DiskEvidence:
-    """Read both disks by every reader there is. Raises `WitnessError` and `LabError`."""
+    """Read both disks by every reader that understands them. Raises `WitnessError` and `LabError`."""
     source, recovered = await asyncio.gather(
         machine.worker.run(digest, machine.files, pair.source),
         machine.worker.run(digest, machine.files, pair.recovered),
     )
-    opinion = await are_equal(machine.processes, pair.source, pair.recovered)
+    is_plain = await machine.worker.run(_are_plain, machine.files, pair)
+    opinion = await are_equal(machine.processes, pair.source, pair.recovered) if is_plain else None
     return DiskEvidence(
         machine=pair.machine,
         disk=pair.disk,
@@ -81,6 +84,15 @@ async def compare(machine: Machine, pair: DiskPair, point: Point) -> DiskEvidenc
         readers=(WITNESS,) if opinion is None else (WITNESS, QEMU_IMG),
         problem=_problem(opinion, is_equal=source == recovered),
     )
+
+
+def _are_plain(files: Files, pair: DiskPair) -> bool:
+    """Tell whether `qemu-img` reads both right: it knows no parents, and no log of a file that it only reads."""
+    for path in (pair.source, pair.recovered):
+        with closing(open_disk(files, path)) as disk:
+            if not disk.is_plain:
+                return False
+    return True
 
 
 def _problem(opinion: bool | None, *, is_equal: bool) -> str:

@@ -51,14 +51,16 @@ class Line:
         options = [part for network in networks for part in ("--network", network)]
         await self._simulate("create-host", site, *options)
 
-    async def make_machine(self, disks: Sequence[Path], *, has_workload: bool) -> None:
-        """Make the machine of the primary site, with copies of the disks, and start it."""
+    async def make_machine(
+        self, disks: Sequence[Path], *, has_workload: bool, name: str = MACHINE_NAME
+    ) -> None:
+        """Make a machine of the primary site, with copies of the disks, and start it."""
         files = [part for disk in disks for part in ("--disk", str(disk))]
         network = ("--network", _PRODUCTION)
         site = self.folder.primary
-        await self._simulate("create-machine", site, "--name", MACHINE_NAME, *files, *network)
+        await self._simulate("create-machine", site, "--name", name, *files, *network)
         workload = ("--workload",) if has_workload else ()
-        await self._simulate("start", site, "--machine", MACHINE_NAME, *workload)
+        await self._simulate("start", site, "--machine", name, *workload)
 
     async def join(self, site: SiteFolder) -> None:
         """Invite the site's host, join it, and start its agent."""
@@ -70,9 +72,12 @@ class Line:
         await self.wait_for_inventory(site)
 
     async def make_policy(self) -> None:
-        """Create the policy, and map the production network."""
+        """Create the policy."""
         name = ("policy", "create", POLICY)
         await self.commands.run("replikera", *name, "--copy-frequency", "2s", "--retention", "24h")
+
+    async def map_networks(self) -> None:
+        """Map the production network; tests are on another."""
         primary, secondary = (
             f"{host_name(site)}/{_PRODUCTION}"
             for site in (self.folder.primary, self.folder.secondary)
@@ -80,31 +85,33 @@ class Line:
         mapping = ("network-mapping", "create", "--primary", primary, "--secondary", secondary)
         await self.commands.run("replikera", *mapping, "--test-network", _TEST)
 
-    async def protect(self, *, waits: bool = True) -> None:
-        """Enable the protection, and wait for its first recovery point."""
+    async def protect(self, *, waits: bool = True, name: str = MACHINE_NAME) -> None:
+        """Enable a machine's protection, and wait for its first recovery point."""
         target = ("--target-host", host_name(self.folder.secondary), "--policy", POLICY)
         await self.commands.run(
-            *("replikera", "protection", "enable", MACHINE_NAME, *target),
+            *("replikera", "protection", "enable", name, *target),
             *(("--wait",) if waits else ()),
             timeout=LONG_COMMAND_TIMEOUT_S,
         )
 
-    async def points(self) -> list[Mapping[str, object]]:
-        """Return the recovery points, newest first."""
-        return items(await self.commands.ask("replikera", "point", "list", MACHINE_NAME))
+    async def points(self, name: str = MACHINE_NAME) -> list[Mapping[str, object]]:
+        """Return the recovery points of a machine, newest first."""
+        return items(await self.commands.ask("replikera", "point", "list", name))
 
-    async def wait_for_points(self, count: int) -> list[Mapping[str, object]]:
+    async def wait_for_points(
+        self, count: int, name: str = MACHINE_NAME
+    ) -> list[Mapping[str, object]]:
         """Return the recovery points once there are at least `count` of them. Raises `LabError`."""
 
         async def look() -> list[Mapping[str, object]] | None:
-            points = await self.points()
+            points = await self.points(name)
             return points if len(points) >= count else None
 
-        with self._narrator.work(f"waiting for {count} recovery points"):
+        with self._narrator.work(f"waiting for {count} recovery points of {name}"):
             return await wait_for(
                 self._machine.clock,
                 look,
-                what=f"recovery point {count} of {MACHINE_NAME}",
+                what=f"recovery point {count} of {name}",
                 timeout=_POINTS_S,
                 interval=1.0,
             )
@@ -174,6 +181,11 @@ class Line:
     async def _start(self, name: str, *arguments: str) -> None:
         with self._narrator.command(arguments, " &"):
             await self._machine.worker.run(self.daemons.start, name, with_full_path(arguments))
+
+
+def machine_names(count: int) -> tuple[str, ...]:
+    """Return the names of a lab's machines, the first of which every lab has."""
+    return (MACHINE_NAME, *(f"web{number:02}" for number in range(2, count + 1)))
 
 
 def agent_name(site: SiteFolder) -> str:

@@ -41,6 +41,11 @@ class Narrator:
         self._heading = text
         self._write(f"\n{self._headings}. {text}", "bold cyan")
 
+    def part(self, text: str) -> None:
+        """Begin a part of a chapter."""
+        self._heading = text
+        self._write(f"\n{text}", "cyan")
+
     def note(self, text: str) -> None:
         """Say something in between."""
         self._write(text, "")

@@ -7,12 +7,12 @@ from pathlib import Path
 from replikera.lab.command_line import LONG_COMMAND_TIMEOUT_S
 from replikera.lab.errors import LabError
 from replikera.lab.evidence import DiskEvidence, DiskPair, Point, compare
-from replikera.lab.line import MACHINE_NAME, Line, items
+from replikera.lab.line import MACHINE_NAME, Line
 from replikera.lab.machine import Machine
 from replikera.lab.narrator import Narrator
 from replikera.lab.report import Findings
-from replikera.lab.settings_files import host_name
 from replikera.lab.source_views import SourceViews, capture_of
+from replikera.lab.target_inventory import differences, target_inventory
 from replikera.lab.waiting import wait_for
 
 _CLEAN_S = 30.0
@@ -29,30 +29,31 @@ class Rehearsing:
         self._views = views
         self._narrator = narrator
 
-    async def rehearse(self, point: str, findings: Findings) -> None:
-        """Recover a point, compare every disk, clean up, and look for what is left."""
+    async def rehearse(self, point: str, findings: Findings, name: str = MACHINE_NAME) -> None:
+        """Recover a point, compare every disk, clean up, and see that the target has what it had before."""
+        before = await target_inventory(self._machine, self._line)
         test = ("replikera", "test-failover")
         await self._line.commands.run(
-            *(*test, "start", MACHINE_NAME, "--point", point, "--wait"),
+            *(*test, "start", name, "--point", point, "--wait"),
             timeout=LONG_COMMAND_TIMEOUT_S,
         )
-        await self._line.commands.run(*test, "show", MACHINE_NAME)
-        findings.disks += await self._compare(await self._shown())
+        await self._line.commands.run(*test, "show", name)
+        findings.disks += await self._compare(name, await self._shown(name))
         await self._line.commands.run(
-            *(*test, "cleanup", MACHINE_NAME, "--notes", "compared by the lab", "--wait")
+            *(*test, "cleanup", name, "--notes", "compared by the lab", "--wait")
         )
-        findings.test_failovers.append(await self._shown())
-        findings.leftovers += await self._leftovers()
+        findings.test_failovers.append(await self._shown(name))
+        findings.leftovers += await self._leftovers(before)
 
-    async def _shown(self) -> Mapping[str, object]:
-        return await self._line.commands.ask("replikera", "test-failover", "show", MACHINE_NAME)
+    async def _shown(self, name: str) -> Mapping[str, object]:
+        return await self._line.commands.ask("replikera", "test-failover", "show", name)
 
-    async def _compare(self, test: Mapping[str, object]) -> list[DiskEvidence]:
+    async def _compare(self, name: str, test: Mapping[str, object]) -> list[DiskEvidence]:
         point = point_of(test)
-        view = await self._views.of(await self._capture_of(point))
+        view = await self._views.of(await self._capture_of(name, point))
         found = []
         for disk_id, path in recovered_disks(test):
-            pair = DiskPair(MACHINE_NAME, disk_id, view.disk(disk_id), path)
+            pair = DiskPair(name, disk_id, view.disk(disk_id), path)
             with self._narrator.work(f"reading disk {disk_id} of both sites"):
                 found.append(await compare(self._machine, pair, point))
             self._tell(found[-1])
@@ -67,8 +68,8 @@ class Rehearsing:
         text = evidence.problem or (f"equal, say {readers}" if evidence.is_equal else "DIFFERENT")
         self._narrator.verdict(f"  {text}", is_good=evidence.is_equal)
 
-    async def _capture_of(self, point: Point) -> datetime:
-        for listed in await self._line.points():
+    async def _capture_of(self, name: str, point: Point) -> datetime:
+        for listed in await self._line.points(name):
             if (listed.get("generation"), listed.get("sequence")) == (
                 point.generation,
                 point.sequence,
@@ -78,9 +79,10 @@ class Rehearsing:
             f"point {point.sequence} was recovered and is not listed", "Run the lab again"
         )
 
-    async def _leftovers(self) -> list[str]:
+    async def _leftovers(self, before: frozenset[str]) -> list[str]:
         async def look() -> bool | None:
-            return None if await self._remains() else True
+            after = await target_inventory(self._machine, self._line)
+            return None if differences(before, after) else True
 
         with self._narrator.work("looking for what the test failover left"):
             try:
@@ -88,26 +90,9 @@ class Rehearsing:
                     self._machine.clock, look, what="a clean inventory", timeout=_CLEAN_S
                 )
             except LabError:
-                return await self._remains()
-        self._narrator.verdict("  nothing is left", is_good=True)
+                return differences(before, await target_inventory(self._machine, self._line))
+        self._narrator.verdict("  the inventory is the one of before", is_good=True)
         return []
-
-    async def _remains(self) -> list[str]:
-        secondary = self._line.folder.secondary
-        machines = items(await self._line.commands.ask("replikera", "vm", "list"))
-        reported = [
-            f"machine {machine.get('name')} in the inventory of {host_name(secondary)}"
-            for machine in machines
-            if machine.get("host") == host_name(secondary)
-        ]
-        folders = (
-            secondary.hypervisor / "machines",
-            secondary.hypervisor / "storage" / "rehearsals",
-        )
-        for folder in folders:
-            names = await self._machine.worker.run(self._machine.files.list_directory, folder)
-            reported += [str(folder / name) for name in names]
-        return reported
 
 
 def point_of(test: Mapping[str, object]) -> Point:

@@ -13,12 +13,22 @@ from replikera.ports.files import Files
 
 VAULT_NAME = "lab"
 
+_PARTS = {
+    "recover disks": "materialise",
+    "define machine": "define",
+    "check isolation": "define",
+    "start machine": "start",
+    "guest answers": "check",
+}
+"""The parts of the time to recover, by the steps that a target tells."""
+
 
 @dataclass(slots=True)
 class Findings:
     """What a run found so far. `is_complete` once it came to its end, `problem` says why it did not.
 
-    `digests` are disks of points that the target has read itself.
+    `digests` are disks of points that the target has read itself, `protections` what the vault said of the machines
+    before the test failovers, `leftovers` what the target had afterwards otherwise than before.
     """
 
     started_at: datetime
@@ -27,6 +37,7 @@ class Findings:
     outages: list[Outage] = field(default_factory=list)
     test_failovers: list[Mapping[str, object]] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
+    protections: list[Mapping[str, object]] = field(default_factory=list)
     problem: str = ""
     is_complete: bool = False
 
@@ -56,7 +67,10 @@ def document(
         "disks": [_disk(disk) for disk in findings.disks],
         "digests": [_disk(disk) for disk in findings.digests],
         "outages": [_outage(outage) for outage in findings.outages],
-        "test_failovers": list(findings.test_failovers),
+        "protections": [_protection(shown) for shown in findings.protections],
+        "test_failovers": [
+            {**test, "rto": recovery_time(test)} for test in findings.test_failovers
+        ],
         "leftovers": findings.leftovers,
         "problem": findings.problem or None,
         "succeeded": is_success(findings, has_workload=has_workload),
@@ -80,6 +94,26 @@ def _is_good(test: Mapping[str, object], *, has_workload: bool) -> bool:
 def _step(step: Step) -> dict[str, object]:
     command = {"command": step.command} if step.command else {}
     return {"name": step.name, **command, "seconds": step.seconds}
+
+
+def _protection(shown: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "machine": shown.get("name"),
+        "lag_seconds": shown.get("lag_seconds"),
+        "rpo_target_seconds": shown.get("rpo_target_seconds"),
+    }
+
+
+def recovery_time(test: Mapping[str, object]) -> dict[str, float]:
+    """Return the measured seconds of a start by what they went to."""
+    steps = test.get("steps")
+    spent = dict.fromkeys((*_PARTS.values(), "total"), 0.0)
+    for step in steps if isinstance(steps, list) else []:
+        part, seconds = _PARTS.get(step["name"]), float(step["seconds"])
+        spent["total"] += seconds
+        if part is not None:
+            spent[part] += seconds
+    return {name: round(seconds, 3) for name, seconds in spent.items()}
 
 
 def _outage(outage: Outage) -> dict[str, object]:

@@ -10,7 +10,7 @@ from replikera.lab.digesting import Digesting
 from replikera.lab.errors import LabError
 from replikera.lab.folder import LabFolder, claim_folder, find_folder
 from replikera.lab.kept_views import views_folder
-from replikera.lab.line import MACHINE_NAME, Line
+from replikera.lab.line import MACHINE_NAME, Line, items, machine_names
 from replikera.lab.machine import Machine
 from replikera.lab.narrator import Narrator
 from replikera.lab.outage import Outages
@@ -24,6 +24,14 @@ from replikera.lab.witness import WitnessError
 _WORKLOAD_POINTS = 5
 """Enough for one that is neither the newest nor the first."""
 
+_ARCHITECTURE = """\
+A coordinator is the vault: it decides, and keeps what was decided. An agent on every host carries it out. The source's
+agent streams what its machines change to the target's agent, which keeps recovery points. All of it is mutual TLS."""
+
+_NETWORKING = """\
+Agents dial the vault (enrolment once, then a session), sources dial targets; nobody dials a source. Here all of it
+is on loopback. The machines are on network production at both sites; tests are on network test, which leads nowhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -33,6 +41,7 @@ class Options:
     disks: tuple[Path, ...] = ()
     has_workload: bool = True
     stays: bool = False
+    machines: int = 1
 
 
 async def prepare(
@@ -54,22 +63,37 @@ async def prepare(
 
 
 async def build(
-    machine: Machine, narrator: Narrator, line: Line, disks: Sequence[Path], *, has_workload: bool
+    machine: Machine,
+    narrator: Narrator,
+    line: Line,
+    disks: Sequence[Path],
+    *,
+    has_workload: bool,
+    machines: int = 1,
 ) -> None:
-    """Walk from nothing to two joined sites, a machine, and a policy. Raises `LabError`."""
-    narrator.heading("A vault, its certificate authority, its first operator, and two sites")
+    """Walk from nothing to two joined sites, machines, and a policy: the first eight steps. Raises `LabError`."""
+    primary, secondary = line.folder.primary, line.folder.secondary
+    narrator.heading("Understand the architecture")
+    narrator.note(_ARCHITECTURE)
+    narrator.heading("Check prerequisites")
+    await line.commands.run("replikera", "--version")
+    narrator.heading("Plan networking")
+    narrator.note(_NETWORKING)
+    narrator.heading("Prepare the hosts")
+    await line.make_host(primary, ("production",))
+    await line.make_host(secondary, ("production", "test:isolated"))
+    disks = disks or await _sample(machine, narrator, line.folder)
+    for name in machine_names(machines):
+        await line.make_machine(disks, has_workload=has_workload, name=name)
+    narrator.heading("Create a vault")
     await line.make_vault()
-    narrator.heading("The primary site: a host with a machine joins the vault")
-    await line.make_host(line.folder.primary, ("production",))
-    await line.make_machine(
-        disks or await _sample(machine, narrator, line.folder), has_workload=has_workload
-    )
-    await line.join(line.folder.primary)
-    narrator.heading("The secondary site: another host joins")
-    await line.make_host(line.folder.secondary, ("production", "test:isolated"))
-    await line.join(line.folder.secondary)
-    narrator.heading("A policy, and what stands for which network")
+    narrator.heading("Set up source and target")
+    await line.join(primary)
+    await line.join(secondary)
     await line.commands.run("replikera", "vm", "list")
+    narrator.heading("Map networks")
+    await line.map_networks()
+    narrator.heading("Set a replication policy")
     await line.make_policy()
 
 
@@ -106,33 +130,44 @@ async def end_lab(machine: Machine, narrator: Narrator, root: Path) -> None:
 async def _walk(
     machine: Machine, narrator: Narrator, line: Line, findings: Findings, options: Options
 ) -> None:
-    disks = options.disks
-    await build(machine, narrator, line, disks, has_workload=options.has_workload)
-    narrator.heading("Protection: initial replication, then a recovery point every two seconds")
-    await line.protect()
+    has_workload, names = options.has_workload, machine_names(options.machines)
+    await build(
+        machine,
+        narrator,
+        line,
+        options.disks,
+        has_workload=has_workload,
+        machines=options.machines,
+    )
+    narrator.heading("Enable replication")
+    for name in names:
+        await line.protect(name=name)
     views = SourceViews(machine, line)
     rehearsing = Rehearsing(machine, line, views, narrator)
     older = None
-    if options.has_workload:
+    if has_workload:
         points = await line.wait_for_points(_WORKLOAD_POINTS)
         older = points[len(points) // 2]
         await views.hold(older)
     await line.commands.run("replikera", "point", "list", MACHINE_NAME)
-    if options.has_workload:
+    if has_workload:
         await _endure(machine, narrator, line, views, findings)
-    narrator.heading("A test failover from the latest point")
-    await rehearsing.rehearse("latest", findings)
+    findings.protections += items(await line.commands.ask("replikera", "protection", "list"))
+    narrator.heading("Run a test failover and clean it up")
+    for name in names:
+        narrator.part(f"The latest point of {name}")
+        await rehearsing.rehearse("latest", findings, name)
     if older is not None:
-        narrator.heading("A test failover from an older point")
+        narrator.part(f"An older point of {MACHINE_NAME}")
         await rehearsing.rehearse(str(older["sequence"]), findings)
-    narrator.heading("How the vault sees it")
+    narrator.part("How the vault sees it")
     await line.commands.run("replikera", "status")
 
 
 async def _endure(
     machine: Machine, narrator: Narrator, line: Line, views: SourceViews, findings: Findings
 ) -> None:
-    narrator.heading("The coordinator is killed; replication goes on without it")
+    narrator.part("The coordinator is killed; replication goes on without it")
     outage, points = await Outages(machine, line, narrator).endure()
     findings.outages.append(outage)
     await line.commands.run("replikera", "protection", "show", MACHINE_NAME)
@@ -141,14 +176,14 @@ async def _endure(
             "no recovery point was captured while there was no coordinator",
             "Look into the logs of both agents",
         )
-    narrator.heading("A point of that time, digested at the target, beside the source's view of it")
+    narrator.part("A point of that time, digested at the target, beside the source's view of it")
     point = points[len(points) // 2]
     await views.hold(point)
     findings.digests += await Digesting(machine, line, views, narrator).compare(point)
 
 
 async def _end(narrator: Narrator, line: Line, findings: Findings) -> None:
-    narrator.heading("The end of every daemon and guest")
+    narrator.part("The end of every daemon and guest")
     try:
         await line.end()
     except (LabError, OSError) as error:

@@ -120,7 +120,7 @@ class Checker:
             self._check_points(state, lineage)
 
     def _apply_all(self, state: CrashFiles, lineage: Lineage) -> None:
-        pinned = {pin.order_id for pin in lineage.pins}
+        pinned = {pin.holder for pin in lineage.pins}
         position = lineage.history.position.sequence
         with patch.object(batch, "MAX_POINTS", self._chooser.choice(BATCHES)):
             if pinned:
@@ -138,7 +138,7 @@ class Checker:
 
     def _check_pins(self, lineage: Lineage) -> None:
         promises = self._promises
-        found = {pin.order_id: pin.sequence for pin in lineage.pins}
+        found = {pin.holder: pin.sequence for pin in lineage.pins}
         uncertain = found.pop(promises.changing_pin, None)
         expected = {
             order: n for order, n in promises.pins.items() if order != promises.changing_pin

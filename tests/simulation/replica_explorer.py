@@ -275,7 +275,7 @@ class Explorer:
     def _learn_what_is_pinned(self) -> None:
         order, lineage = self._promises.changing_pin, self._lineage
         if order and lineage is not None:
-            pins = {pin.order_id: pin.sequence for pin in lineage.pins}
+            pins = {pin.holder: pin.sequence for pin in lineage.pins}
             self._promises.pins.update({order: pins[order]} if order in pins else {})
             if self._promises.pins:
                 self._promises.pinned_position = lineage.history.position.sequence

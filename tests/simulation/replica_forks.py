@@ -30,7 +30,7 @@ class ForkChecker(Checker):
     def _apply_all(self, state: CrashFiles, lineage: Lineage) -> None:
         state.before = None
         for pin in lineage.pins:
-            lineage.unpin(pin.order_id)
+            lineage.unpin(pin.holder)
         with patch.object(batch, "MAX_POINTS", self._chooser.choice(BATCHES)):
             while lineage.has_work:
                 try:

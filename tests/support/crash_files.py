@@ -8,6 +8,7 @@ names and content, are independent: `sync` of a file does not make its name dura
 
 import errno
 import itertools
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -358,7 +359,7 @@ class CrashFiles:
 
     def _find(self, path: Path) -> Node | None:
         node: Node = self._root
-        for part in path.parts[1:]:
+        for part in Path(os.path.normpath(path)).parts[1:]:
             if not isinstance(node, DirectoryNode) or part not in node.live:
                 return None
             node = node.live[part]

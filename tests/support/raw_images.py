@@ -1,8 +1,10 @@
 """Disks as plain files: the fastest base that the ordering rules can be tried on."""
 
+from pathlib import Path
+
 from replikera.blocks.extents import Extents
 from replikera.blocks.segment import DiskGeometry
-from replikera.ports.files import Buffer, File
+from replikera.ports.files import Buffer, File, Files
 
 
 class RawImage:
@@ -11,6 +13,10 @@ class RawImage:
     def __init__(self, file: File, *, is_writable: bool) -> None:
         self._file = file
         self._is_writable = is_writable
+
+    @property
+    def size(self) -> int:
+        return self._file.size()
 
     @property
     def block_size(self) -> int:
@@ -55,3 +61,9 @@ class RawImages:
 
     def open(self, file: File, *, is_writable: bool) -> RawImage:
         return RawImage(file, is_writable=is_writable)
+
+    def create_child(self, file: File, files: Files, parent: Path) -> RawImage:
+        with files.open_read(parent) as above:
+            file.truncate(above.size())
+            file.write(above.read(above.size(), 0), 0)
+        return RawImage(file, is_writable=True)

@@ -50,6 +50,8 @@ class ScriptedVault:
         answers["replikera test-failover show web01 -o json"] = self._show
         answers["replikera test-failover cleanup"] = self._clean_up
         answers["replikera vm list -o json"] = self._machines
+        shown = {"name": "web01", "lag_seconds": 1.5, "rpo_target_seconds": 6.0}
+        self.programs.answer("replikera protection list -o json", {"items": [shown]})
         answers["replikera-coordinator run"] = self._run
         answers["replikera point digest web01"] = self._digest
 
@@ -116,12 +118,14 @@ class ScriptedVault:
 
     def _clean_up(self) -> Completed:
         self._recovered_path().unlink()
-        self._recovered_path().parent.rmdir()
+        if not self.leaves_machine:
+            self._recovered_path().parent.rmdir()
         self.is_clean = True
         return Completed(0, b"", b"")
 
     def _machines(self) -> Completed:
-        left = [{"name": "web01 - test", "host": "secondary-host"}] if self.leaves_machine else []
+        is_left = self.leaves_machine and self.point
+        left = [{"name": "web01 - test", "host": "secondary-host"}] if is_left else []
         return _json({"items": [{"name": "web01", "host": "primary-host"}, *left]})
 
     def _recovered_path(self) -> Path:

@@ -18,6 +18,7 @@ ELSEWHERE = {
     # Values without decisions, seen through every test of their users.
     "agent/failover/outcome.py": "tests/unit/agent/failover",
     "replikera/cli/invocation.py": "tests/unit/replikera/cli",
+    "replikera/lab/witness/errors.py": "tests/unit/replikera/lab/witness",
     "replikera/vhdx/errors.py": "tests/unit/replikera/vhdx",
     "coordinator/daemon.py": "tests/integration/coordinator, tests/e2e",
     "coordinator/main.py": "tests/integration/coordinator, tests/e2e",

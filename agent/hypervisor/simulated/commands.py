@@ -47,7 +47,10 @@ def create_machine(
     root: Root,
     name: Annotated[str, typer.Option(help="The machine's name.")],
     disk: Annotated[
-        list[Path], typer.Option(help="A VHDX file, which is copied; may be given several times.")
+        list[Path],
+        typer.Option(
+            help="A VHDX file, which is copied, with its parents if it has any; may be given several times."
+        ),
     ],
     network: Annotated[
         list[str] | None,

@@ -1,15 +1,21 @@
-"""Disks that come to a machine as copies of somebody's files; the originals are only read."""
+"""Disks that come to a machine as copies of somebody's files; the originals are only read.
+
+A differencing disk comes with what its parents hold, as one standalone disk: a copy in another folder would not find
+them, and here every disk of a machine stands alone.
+"""
 
 from pathlib import Path
 
 from agent.hypervisor.simulated.live_disks import copy_sparsely
-from agent.hypervisor.simulated.machine_folder import bad_disk, open_disk, open_standalone
+from agent.hypervisor.simulated.machine_folder import bad_disk, open_disk
 from replikera.durable import TEMPORARY_SUFFIX
 from replikera.machine import Disk
 from replikera.ports.files import Files
 from replikera.ports.randomness import Randomness
+from replikera.vhdx import ImageKind, VhdxError, create_image
 
 _CONTROLLER = "scsi"
+_PIECE = 1 << 20
 
 
 class NewDisks:
@@ -21,7 +27,7 @@ class NewDisks:
 
     def check(self, source: Path) -> None:
         """Refuse a file that no machine here can be protected with."""
-        open_standalone(self._files, source).close()
+        open_disk(self._files, source).close()
 
     def copy(self, source: Path, folder: Path) -> Path:
         """Copy a file into a folder, durably, under its name or, where that is taken, one with a number before it."""
@@ -31,10 +37,10 @@ class NewDisks:
         try:
             if self._files.status(temporary) is not None:
                 self._files.remove(temporary)
-            copy_sparsely(self._files, source, temporary)
+            self._fill(source, temporary)
             self._files.replace(temporary, copy)
             self._files.sync_directory(folder)
-        except OSError as error:
+        except (VhdxError, OSError) as error:
             raise bad_disk(source, error) from error
         return copy
 
@@ -51,6 +57,25 @@ class NewDisks:
                 location=location,
                 storage_class=storage_class,
             )
+
+    def _fill(self, source: Path, target: Path) -> None:
+        with open_disk(self._files, source) as image:
+            if image.kind is not ImageKind.DIFFERENCING:
+                copy_sparsely(self._files, source, target)
+                return
+            with (
+                self._files.create(target) as file,
+                create_image(
+                    file,
+                    size=image.size,
+                    logical_sector_size=image.logical_sector_size,
+                    randomness=self._randomness,
+                ) as copy,
+            ):
+                buffer = memoryview(bytearray(_PIECE))
+                for offset, length in image.stored_extents().split(_PIECE):
+                    image.read_into(buffer[:length], offset)
+                    copy.write(buffer[:length], offset)
 
     def _free_name(self, folder: Path, name: str) -> Path:
         taken = set(self._files.list_directory(folder))

@@ -93,6 +93,35 @@ def digest(
     present_job(context, job, next_command=f"replikera job show {plain(job.get('id'))}")
 
 
+@app.command("export", cls=Leaf)
+def export(
+    context: typer.Context,
+    vm: VmArgument,
+    point: PointArgument,
+    file_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME.vhdx|NAME.raw",
+            help="The file's name in the export folder of the target host; its ending is the format.",
+        ),
+    ],
+    *,
+    disk: Annotated[
+        int, typer.Option("--disk", metavar="N", min=0, help="The disk's place, from 0.")
+    ] = 0,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
+) -> None:
+    """Write a disk of a recovery point as a file of its own on the target host, and read it back.
+
+    The file needs nothing else: it can be carried away and attached anywhere. Its job tells the path.
+    """
+    path = ("protections", vm, "points", point, "export")
+    body = {"disk": disk, "file_name": file_name}
+    job = start_job(context, path, body, Patience(wait, timeout))
+    present_job(context, job, next_command=f"replikera job show {plain(job.get('id'))}")
+
+
 @app.command("retention", cls=Viewing)
 def retention(context: typer.Context, vm: VmArgument) -> None:
     """Show how far back the recovery points reach."""

@@ -14,8 +14,11 @@ from replikera.cli.listing import present_list
 from replikera.cli.output import output_of, properties
 from replikera.cli.protection_arguments import DiskSeed, Side, parse_seed
 from replikera.cli.protection_view import (
+    failover_now,
+    hindrance,
     lag,
     lag_and_target,
+    last_proved,
     last_test_failover,
     newest_point,
     placement,
@@ -39,6 +42,14 @@ def enable(
     policy: Annotated[
         str, typer.Option("--policy", metavar="POLICY", help="The policy it follows.")
     ],
+    source_host: Annotated[
+        str | None,
+        typer.Option(
+            "--source-host",
+            metavar="HOST",
+            help="The host it runs on, where more than one lists it.",
+        ),
+    ] = None,
     exclude_disk: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,6 +76,8 @@ def enable(
     It is copied to the target host, and then what changes is copied again and again.
     """
     body: dict[str, object] = {"machine": vm, "target_host": target_host, "policy": policy}
+    if source_host is not None:
+        body["source_host"] = source_host
     if exclude_disk:
         body["excluded_disks"] = exclude_disk
     if seed:
@@ -212,6 +225,13 @@ def _ask(
     present_job(context, job, next_command=next_command or f"replikera protection show {vm}")
 
 
+_FORGOTTEN = {
+    Side.SOURCE: "Nobody waits for its source host: when that comes back, it is told to stop and to forget",
+    Side.TARGET: "Nobody waits for its target host: when that comes back, it is told to clean up a test failover and "
+    "to remove all this; should it fail, only the history of the vault tells",
+}
+
+
 def _consequence(vm: str, *, keep_disks: bool | None, forgotten: list[Side]) -> str:
     disks = {
         None: "its disks there are kept or removed as its policy says",
@@ -220,7 +240,7 @@ def _consequence(vm: str, *, keep_disks: bool | None, forgotten: list[Side]) -> 
     }[keep_disks]
     text = f"All recovery points of {vm} are removed at its target host; {disks}"
     for side in forgotten:
-        text += f". What is at its {side} host stays there, and nothing tells of it any more"
+        text += f". {_FORGOTTEN[side]}"
     return text
 
 
@@ -251,6 +271,8 @@ def _render(protection: Record) -> RenderableType:
     pairs += [(key, protection[key]) for key in ("cause", "remedy") if protection.get(key)]
     pairs += [*replication(protection), *placement(protection)]
     pairs += [
+        ("failover now", hindrance(protection) or failover_now(protection)),
+        ("last proved", last_proved(protection)),
         ("last test failover", last_test_failover(protection)),
         ("grant ends", _grant_end(protection)),
         ("generation", protection.get("generation")),

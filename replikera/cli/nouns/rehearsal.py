@@ -1,17 +1,18 @@
 """`replikera test-failover`: recover a machine beside the running one, look at it, clean up."""
 
 import re
+from collections.abc import Mapping
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from replikera.cli.arguments import (
-    LATEST,
+    Duration,
     TimeoutOption,
     VmArgument,
     WaitOption,
-    parse_point,
-    point_value,
+    parse_positive_duration,
 )
 from replikera.cli.client import VaultClient
 from replikera.cli.errors import NotFoundError
@@ -20,8 +21,9 @@ from replikera.cli.job_view import present_job
 from replikera.cli.leaf import Leaf, Listing, Viewing, noun
 from replikera.cli.listing import present_list
 from replikera.cli.output import output_of
+from replikera.cli.point_arguments import LATEST, PointOption
 from replikera.cli.records import Record, field
-from replikera.cli.rehearsal_view import guest, point, render_rehearsal
+from replikera.cli.rehearsal_view import guest, point, render_plan, render_rehearsal
 from replikera.cli.watching import view
 from replikera.cli.wording import plain
 
@@ -34,28 +36,45 @@ def start(
     context: typer.Context,
     vm: VmArgument,
     *,
-    recovery_point: Annotated[
-        str,
+    recovery_point: PointOption = LATEST,
+    network: Annotated[
+        str | None,
         typer.Option(
-            "--point",
-            metavar="latest|NUMBER",
-            parser=parse_point,
-            help="The recovery point to start from.",
+            "--network",
+            metavar="mapped|none|create|NAME",
+            help="The test networks of the mappings, no network, new isolated ones that go with the test, or this "
+            "isolated network of the target host. [default: mapped]",
         ),
-    ] = LATEST,
+    ] = None,
+    lasts: Annotated[
+        Duration | None,
+        typer.Option(
+            "--for",
+            metavar="TIME",
+            parser=parse_positive_duration,
+            help="Clean it up by itself after that, as in 8h. [default: 14d]",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be done, and do nothing.")
+    ] = False,
     wait: WaitOption = False,
     timeout: TimeoutOption = None,
 ) -> None:
     """Start a copy of the machine from a recovery point.
 
-    It is on the test network. Replication goes on.
+    Its disks stand on the replica, which stays as it is. Replication goes on.
     """
-    job = start_job(
-        context,
-        ("protections", vm, "test-failovers"),
-        {"point": point_value(recovery_point)},
-        Patience(wait, timeout),
-    )
+    wish: dict[str, str | int] = {"point": recovery_point}
+    if network is not None:
+        wish["network"] = network
+    if dry_run:
+        _present_plan(context, vm, wish)
+        return
+    if lasts is not None:
+        wish["lasts_seconds"] = lasts.seconds
+    path = ("protections", vm, "test-failovers")
+    job = start_job(context, path, wish, Patience(wait, timeout))
     present_job(context, job, next_command=f"replikera test-failover show {vm}")
 
 
@@ -110,6 +129,21 @@ def show(
             output.next(f"replikera test-failover cleanup {name} --notes TEXT --wait")
 
     view(context, lambda client: _find(client, vm_or_id), present)
+
+
+def _present_plan(context: typer.Context, vm: str, wish: Mapping[str, str | int]) -> None:
+    output = output_of(context)
+
+    def present(plan: Record) -> None:
+        output.answer(plan, lambda: render_plan(plan))
+        options = " ".join(f"--{key} {quote(str(value))}" for key, value in wish.items())
+        output.next(f"replikera test-failover start {vm} {options} --wait")
+
+    view(
+        context,
+        lambda client: client.get("protections", vm, "test-failovers", "plan", query=wish),
+        present,
+    )
 
 
 async def _find(client: VaultClient, vm_or_id: str) -> dict[str, object]:

@@ -6,17 +6,25 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from replikera.cli.actions import actions, proof_command
 from replikera.cli.errors import ExitCode
 from replikera.cli.invocation import invocation_of
 from replikera.cli.leaf import Viewing
 from replikera.cli.output import output_of, properties, table
-from replikera.cli.protection_view import advice, lag, last_test_failover, newest_point
+from replikera.cli.protection_view import (
+    failover_now,
+    hindrance,
+    lag,
+    last_proved,
+    last_test_failover,
+)
 from replikera.cli.records import Record, records
+from replikera.cli.risk import RECONCILING, WELL, at_risk, by_text, some
+from replikera.cli.risk import failover_now as could_fail_over
 from replikera.cli.watching import view
-from replikera.cli.wording import age, number, plain
+from replikera.cli.wording import number, plain
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-_RECONCILING = "reconciling"
 _COLUMNS = (
     "vm",
     "source",
@@ -24,8 +32,9 @@ _COLUMNS = (
     "state",
     "health",
     "lag",
-    "newest point",
-    "last test failover",
+    "failover now",
+    "last proved",
+    "test failover",
 )
 
 
@@ -61,7 +70,7 @@ command = typer.main.get_command(app)
 
 
 def _exit_code(answer: Record) -> int:
-    if answer.get("health") not in {"healthy", "not-applicable"}:
+    if answer.get("health") not in WELL:
         return ExitCode.FAILED
     return 0 if number(answer.get("jobs_running")) == 0 else ExitCode.PENDING
 
@@ -71,21 +80,24 @@ def _render(answer: Record) -> RenderableType:
     protections = records(answer, "protections")
     if protections:
         parts += [Group(""), table(_COLUMNS, [_row(protection) for protection in protections])]
-    actions = _actions(answer)
-    if actions:
-        parts += [Group(""), *(Text(f"action: {action}") for action in actions)]
+    for kind, lines in (("failover now", _hindrances(protections)), ("action", actions(answer))):
+        if lines:
+            parts += [Group(""), *(Text(f"{kind}: {line}") for line in lines)]
     return Group(*parts)
 
 
 def _pairs(answer: Record) -> list[tuple[str, object]]:
     hosts = records(answer, "hosts")
     connected = sum(1 for host in hosts if host.get("state") == "connected")
-    mode = [("mode", answer["mode"])] if answer.get("mode") == _RECONCILING else []
+    mode = [("mode", answer["mode"])] if answer.get("mode") == RECONCILING else []
+    protections = records(answer, "protections")
     return [
         ("vault", answer.get("vault")),
         *mode,
+        ("at risk", at_risk(answer)),
         ("health", answer.get("health")),
         ("hosts", f"{connected} of {len(hosts)} connected" if "hosts" in answer else None),
+        *([("could fail over", could_fail_over(answer))] if protections else []),
         ("jobs running", answer.get("jobs_running")),
     ]
 
@@ -98,39 +110,21 @@ def _row(protection: Record) -> tuple[object, ...]:
         protection.get("state"),
         protection.get("health"),
         lag(protection),
-        newest_point(protection),
+        failover_now(protection),
+        last_proved(protection),
         last_test_failover(protection),
     )
 
 
-def _actions(answer: Record) -> list[str]:
-    reconciling = [
-        "the vault was restored and waits for its hosts to report; see whom it misses with "
-        "`replikera vault show`."
-    ]
-    found = reconciling if answer.get("mode") == _RECONCILING else []
-    found += [
-        _host_action(host, answer.get("now"))
-        for host in records(answer, "hosts")
-        if host.get("state") != "connected"
-    ]
-    ailing = [advice(protection) for protection in records(answer, "protections")]
-    return found + [text for text in ailing if text is not None]
-
-
-def _host_action(host: Record, now: object) -> str:
-    told = advice(host)
-    if told is not None:
-        return f"host {told}"
-    seen = age(host.get("last_seen_at"), now)
-    return (
-        f"host {plain(host.get('name'))} was last seen {seen}. Start its agent, or look at its log."
-    )
+def _hindrances(protections: list[Record]) -> list[str]:
+    """Return why machines cannot be failed over now, or why nobody can tell, a line for each reason."""
+    concerned = by_text((hindrance(protection), protection) for protection in protections)
+    return [f"{some(names)}: {text}" for text, names in concerned.items()]
 
 
 def _suggest(answer: Record) -> str | None:
     """Return the command that brings this vault furthest."""
-    if answer.get("mode") == _RECONCILING:
+    if answer.get("mode") == RECONCILING:
         return "replikera vault show"
     if not records(answer, "hosts"):
         return "replikera host invite --site SITE"
@@ -138,9 +132,10 @@ def _suggest(answer: Record) -> str | None:
     if not protections:
         return "replikera vm list"
     for protection in protections:
-        if protection.get("health") not in {"healthy", "not-applicable"}:
+        if protection.get("health") not in WELL:
             return f"replikera protection show {plain(protection.get('name'))}"
     for protection in protections:
-        if protection.get("test_failover") is None and protection.get("state") == "protected":
-            return f"replikera test-failover start {plain(protection.get('name'))} --wait"
+        command_to_prove = proof_command(protection, answer.get("now"))
+        if command_to_prove is not None:
+            return command_to_prove
     return None

@@ -63,6 +63,7 @@ class Order(_message.Message):
     STOP_REPLICATION_FIELD_NUMBER: _builtins.int
     REMOVE_REPLICA_FIELD_NUMBER: _builtins.int
     DIGEST_POINT_FIELD_NUMBER: _builtins.int
+    EXPORT_POINT_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     job_id: _builtins.str
     control_version: _builtins.int
@@ -88,6 +89,8 @@ class Order(_message.Message):
     def remove_replica(self) -> Global___RemoveReplica: ...
     @_builtins.property
     def digest_point(self) -> Global___DigestPoint: ...
+    @_builtins.property
+    def export_point(self) -> Global___ExportPoint: ...
     def __init__(
         self,
         *,
@@ -105,12 +108,13 @@ class Order(_message.Message):
         stop_replication: Global___StopReplication | None = ...,
         remove_replica: Global___RemoveReplica | None = ...,
         digest_point: Global___DigestPoint | None = ...,
+        export_point: Global___ExportPoint | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "digest_point", b"digest_point", "issued_at", b"issued_at", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "digest_point", b"digest_point", "export_point", b"export_point", "issued_at", b"issued_at", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "control_digest", b"control_digest", "control_version", b"control_version", "digest_point", b"digest_point", "issued_at", b"issued_at", "job_id", b"job_id", "order_id", b"order_id", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "control_digest", b"control_digest", "control_version", b"control_version", "digest_point", b"digest_point", "export_point", b"export_point", "issued_at", b"issued_at", "job_id", b"job_id", "order_id", b"order_id", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["accept_replica", "start_replication", "start_rehearsal", "clean_up_rehearsal", "resync_replication", "verify_replication", "stop_replication", "remove_replica", "digest_point"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["accept_replica", "start_replication", "start_rehearsal", "clean_up_rehearsal", "resync_replication", "verify_replication", "stop_replication", "remove_replica", "digest_point", "export_point"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
@@ -324,7 +328,7 @@ Global___ResyncReplication: _TypeAlias = ResyncReplication  # noqa: Y015
 @_typing.final
 class VerifyReplication(_message.Message):
     """To the source: compare every range once with the target, at the same point, while replication goes on. Done when
-    it has durably begun; how it goes and ends is reported.
+    it has durably begun; how it goes and ends is reported. Without an id: compare no more.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -421,6 +425,41 @@ class DigestPoint(_message.Message):
 Global___DigestPoint: _TypeAlias = DigestPoint  # noqa: Y015
 
 @_typing.final
+class ExportPoint(_message.Message):
+    """To the target: write one disk of a point as a file of its own in the export folder, and read it back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    DISK_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    protection_id: _builtins.str
+    generation: _builtins.str
+    sequence: _builtins.int
+    disk: _builtins.int
+    """The disk's place in the list of disks, from 0."""
+    file_name: _builtins.str
+    """Without a folder. Its ending says how it is written: .vhdx or .raw."""
+    def __init__(
+        self,
+        *,
+        protection_id: _builtins.str = ...,
+        generation: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        disk: _builtins.int = ...,
+        file_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk", "file_name", b"file_name", "generation", b"generation", "protection_id", b"protection_id", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPoint: _TypeAlias = ExportPoint  # noqa: Y015
+
+@_typing.final
 class StartRehearsal(_message.Message):
     """To the target: recover one point beside the replica, isolated, and start it."""
 
@@ -433,6 +472,7 @@ class StartRehearsal(_message.Message):
     MACHINE_NAME_FIELD_NUMBER: _builtins.int
     NICS_FIELD_NUMBER: _builtins.int
     GUEST_TIMEOUT_FIELD_NUMBER: _builtins.int
+    CREATED_NETWORKS_FIELD_NUMBER: _builtins.int
     rehearsal_id: _builtins.str
     protection_id: _builtins.str
     generation: _builtins.str
@@ -445,6 +485,10 @@ class StartRehearsal(_message.Message):
     def guest_timeout(self) -> _duration_pb2.Duration:
         """How long the guest may take to answer."""
 
+    @_builtins.property
+    def created_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Isolated networks of this test alone: made before the machine, removed with it."""
+
     def __init__(
         self,
         *,
@@ -455,10 +499,11 @@ class StartRehearsal(_message.Message):
         machine_name: _builtins.str = ...,
         nics: _abc.Iterable[Global___NicConnection] | None = ...,
         guest_timeout: _duration_pb2.Duration | None = ...,
+        created_networks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["guest_timeout", b"guest_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "guest_timeout", b"guest_timeout", "machine_name", b"machine_name", "nics", b"nics", "protection_id", b"protection_id", "rehearsal_id", b"rehearsal_id", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_networks", b"created_networks", "generation", b"generation", "guest_timeout", b"guest_timeout", "machine_name", b"machine_name", "nics", b"nics", "protection_id", b"protection_id", "rehearsal_id", b"rehearsal_id", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -553,6 +598,7 @@ class OrderOutcome(_message.Message):
     REPLICA_ACCEPTED_FIELD_NUMBER: _builtins.int
     REPLICA_REMOVED_FIELD_NUMBER: _builtins.int
     POINT_DIGESTS_FIELD_NUMBER: _builtins.int
+    POINT_EXPORTED_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     @_builtins.property
     def done(self) -> Global___Done: ...
@@ -570,6 +616,8 @@ class OrderOutcome(_message.Message):
     def replica_removed(self) -> Global___ReplicaRemoved: ...
     @_builtins.property
     def point_digests(self) -> Global___PointDigests: ...
+    @_builtins.property
+    def point_exported(self) -> Global___PointExported: ...
     def __init__(
         self,
         *,
@@ -582,12 +630,13 @@ class OrderOutcome(_message.Message):
         replica_accepted: Global___ReplicaAccepted | None = ...,
         replica_removed: Global___ReplicaRemoved | None = ...,
         point_digests: Global___PointDigests | None = ...,
+        point_exported: Global___PointExported | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "point_digests", b"point_digests", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "point_digests", b"point_digests", "point_exported", b"point_exported", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "order_id", b"order_id", "point_digests", b"point_digests", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "order_id", b"order_id", "point_digests", b"point_digests", "point_exported", b"point_exported", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["done", "failure", "rehearsal_started", "rehearsal_cleaned_up", "withdrawn", "replica_accepted", "replica_removed", "point_digests"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["done", "failure", "rehearsal_started", "rehearsal_cleaned_up", "withdrawn", "replica_accepted", "replica_removed", "point_digests", "point_exported"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
@@ -656,6 +705,31 @@ class PointDigests(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PointDigests: _TypeAlias = PointDigests  # noqa: Y015
+
+@_typing.final
+class PointExported(_message.Message):
+    """As the file was read back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    DISK_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    @_builtins.property
+    def disk(self) -> Global___DiskDigest: ...
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        disk: Global___DiskDigest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PointExported: _TypeAlias = PointExported  # noqa: Y015
 
 @_typing.final
 class DiskDigest(_message.Message):

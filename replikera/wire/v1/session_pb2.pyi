@@ -623,7 +623,9 @@ Global___Verification: _TypeAlias = Verification  # noqa: Y015
 
 @_typing.final
 class RecoveryPointReport(_message.Message):
-    """From the target. After every connect one complete list, then what is new or released."""
+    """From the target. After every connect the whole list in pages, newest first, then what is new or released. A page of
+    the list has all points with covers_from <= sequence <= covers_to; both are 0 for what covers nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -631,13 +633,15 @@ class RecoveryPointReport(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
-    IS_COMPLETE_FIELD_NUMBER: _builtins.int
+    COVERS_FROM_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
+    COVERS_TO_FIELD_NUMBER: _builtins.int
     protection_id: _builtins.str
     generation: _builtins.str
-    is_complete: _builtins.bool
+    covers_from: _builtins.int
     number: _builtins.int
     """Echoed in RecoveryPointsAccepted."""
+    covers_to: _builtins.int
     @_builtins.property
     def points(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.RecoveryPoint]: ...
     @_builtins.property
@@ -649,12 +653,13 @@ class RecoveryPointReport(_message.Message):
         generation: _builtins.str = ...,
         points: _abc.Iterable[_types_pb2.RecoveryPoint] | None = ...,
         released: _abc.Iterable[_builtins.int] | None = ...,
-        is_complete: _builtins.bool = ...,
+        covers_from: _builtins.int = ...,
         number: _builtins.int = ...,
+        covers_to: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "is_complete", b"is_complete", "number", b"number", "points", b"points", "protection_id", b"protection_id", "released", b"released"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covers_from", b"covers_from", "covers_to", b"covers_to", "generation", b"generation", "number", b"number", "points", b"points", "protection_id", b"protection_id", "released", b"released"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,27 +25,27 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dreplikera/wire/v1/types.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"+\n\x05\x45poch\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\ngeneration\x18\x02 \x01(\t\"\xab\x01\n\tHostFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63loud\x18\x02 \x01(\t\x12\x12\n\nhypervisor\x18\x03 \x01(\t\x12\x15\n\ragent_version\x18\x04 \x01(\t\x12\x1b\n\x13replication_address\x18\x05 \x01(\t\x12 \n\x18minimum_copy_interval_ms\x18\x06 \x01(\x04\x12\x17\n\x0freplica_folders\x18\x07 \x03(\t\"T\n\x07Machine\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\x0c\x12\x12\n\nis_running\x18\x04 \x01(\x08\"=\n\x07Network\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bis_isolated\x18\x02 \x01(\x08\x12\x0f\n\x07subnets\x18\x03 \x03(\t\"6\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\"\xb9\x02\n\rRecoveryPoint\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.replikera.wire.v1.PointKind\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x36\n\x12\x63\x61pture_started_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x63\x61pture_ended_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsealed_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpayload_bytes\x18\x08 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\t \x01(\x0c\",\n\x0bMeasurement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01*\x85\x01\n\tPointKind\x12\x1a\n\x16POINT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPOINT_KIND_CRASH_CONSISTENT\x10\x01\x12%\n!POINT_KIND_APPLICATION_CONSISTENT\x10\x02\x12\x14\n\x10POINT_KIND_NAMED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dreplikera/wire/v1/types.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"+\n\x05\x45poch\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\ngeneration\x18\x02 \x01(\t\"\xc1\x01\n\tHostFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63loud\x18\x02 \x01(\t\x12\x12\n\nhypervisor\x18\x03 \x01(\t\x12\x15\n\ragent_version\x18\x04 \x01(\t\x12\x1b\n\x13replication_address\x18\x05 \x01(\t\x12 \n\x18minimum_copy_interval_ms\x18\x06 \x01(\x04\x12\x17\n\x0freplica_folders\x18\x07 \x03(\t\x12\x14\n\x0cstorage_path\x18\x08 \x01(\t\"T\n\x07Machine\x12\x12\n\nmachine_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\x0c\x12\x12\n\nis_running\x18\x04 \x01(\x08\"=\n\x07Network\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bis_isolated\x18\x02 \x01(\x08\x12\x0f\n\x07subnets\x18\x03 \x03(\t\"6\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\"\xb9\x02\n\rRecoveryPoint\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.replikera.wire.v1.PointKind\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x36\n\x12\x63\x61pture_started_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x63\x61pture_ended_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsealed_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpayload_bytes\x18\x08 \x01(\x04\x12\x14\n\x0c\x63hain_digest\x18\t \x01(\x0c\",\n\x0bMeasurement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01*\x85\x01\n\tPointKind\x12\x1a\n\x16POINT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPOINT_KIND_CRASH_CONSISTENT\x10\x01\x12%\n!POINT_KIND_APPLICATION_CONSISTENT\x10\x02\x12\x14\n\x10POINT_KIND_NAMED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'replikera.wire.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POINTKIND']._serialized_start=872
-  _globals['_POINTKIND']._serialized_end=1005
+  _globals['_POINTKIND']._serialized_start=894
+  _globals['_POINTKIND']._serialized_end=1027
   _globals['_EPOCH']._serialized_start=85
   _globals['_EPOCH']._serialized_end=128
   _globals['_HOSTFACTS']._serialized_start=131
-  _globals['_HOSTFACTS']._serialized_end=302
-  _globals['_MACHINE']._serialized_start=304
-  _globals['_MACHINE']._serialized_end=388
-  _globals['_NETWORK']._serialized_start=390
-  _globals['_NETWORK']._serialized_end=451
-  _globals['_FAILURE']._serialized_start=453
-  _globals['_FAILURE']._serialized_end=507
-  _globals['_RECOVERYPOINT']._serialized_start=510
-  _globals['_RECOVERYPOINT']._serialized_end=823
-  _globals['_MEASUREMENT']._serialized_start=825
-  _globals['_MEASUREMENT']._serialized_end=869
+  _globals['_HOSTFACTS']._serialized_end=324
+  _globals['_MACHINE']._serialized_start=326
+  _globals['_MACHINE']._serialized_end=410
+  _globals['_NETWORK']._serialized_start=412
+  _globals['_NETWORK']._serialized_end=473
+  _globals['_FAILURE']._serialized_start=475
+  _globals['_FAILURE']._serialized_end=529
+  _globals['_RECOVERYPOINT']._serialized_start=532
+  _globals['_RECOVERYPOINT']._serialized_end=845
+  _globals['_MEASUREMENT']._serialized_start=847
+  _globals['_MEASUREMENT']._serialized_end=891
 # @@protoc_insertion_point(module_scope)

@@ -81,6 +81,7 @@ class HostFacts(_message.Message):
     REPLICATION_ADDRESS_FIELD_NUMBER: _builtins.int
     MINIMUM_COPY_INTERVAL_MS_FIELD_NUMBER: _builtins.int
     REPLICA_FOLDERS_FIELD_NUMBER: _builtins.int
+    STORAGE_PATH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     cloud: _builtins.str
     hypervisor: _builtins.str
@@ -89,6 +90,8 @@ class HostFacts(_message.Message):
     """Where agents of other hosts reach this one's replication listener, "host:port"."""
     minimum_copy_interval_ms: _builtins.int
     """The shortest copy frequency the driver can hold, in milliseconds."""
+    storage_path: _builtins.str
+    """Where disks of recovered machines are put."""
     @_builtins.property
     def replica_folders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Folders that replicas may be kept in; the first is the default."""
@@ -103,10 +106,11 @@ class HostFacts(_message.Message):
         replication_address: _builtins.str = ...,
         minimum_copy_interval_ms: _builtins.int = ...,
         replica_folders: _abc.Iterable[_builtins.str] | None = ...,
+        storage_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "cloud", b"cloud", "hypervisor", b"hypervisor", "minimum_copy_interval_ms", b"minimum_copy_interval_ms", "name", b"name", "replica_folders", b"replica_folders", "replication_address", b"replication_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "cloud", b"cloud", "hypervisor", b"hypervisor", "minimum_copy_interval_ms", b"minimum_copy_interval_ms", "name", b"name", "replica_folders", b"replica_folders", "replication_address", b"replication_address", "storage_path", b"storage_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

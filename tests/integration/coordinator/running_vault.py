@@ -455,7 +455,8 @@ class FakeSession:
             protection_id=protection,
             generation=generation,
             points=points,
-            is_complete=complete,
+            covers_from=1 if complete else 0,
+            covers_to=2**63 - 1 if complete else 0,
             number=5,
             **more,
         )

@@ -234,10 +234,18 @@ async def test_unknown_paths_methods_and_names_are_problems_too(vault: RunningVa
         assert (answer.status, answer.body["code"]) == (status, code)
 
 
-@pytest.mark.parametrize("point", [0, -1, "newest", "1", 1.0, None, True])
-async def test_a_point_is_latest_or_a_number(vault: RunningVault, point: object) -> None:
+@pytest.mark.parametrize(
+    ("point", "code"),
+    [
+        *((wrong, "invalid-request") for wrong in (0, -1, "", 1.0, None, True)),
+        *((wrong, "invalid-point") for wrong in ("newest", "0", "-1")),
+    ],
+)
+async def test_a_point_is_a_selector_or_a_number(
+    vault: RunningVault, point: object, code: str
+) -> None:
     answer = await refused(vault, "POST", "/protections/web/test-failovers", {"point": point})
-    assert (answer.status, answer.body["code"]) == (422, "invalid-request")
+    assert (answer.status, answer.body["code"]) == (422, code)
 
 
 async def test_networks_are_mapped_once(vault: RunningVault) -> None:

@@ -23,6 +23,7 @@ from agent.hypervisor.interface import (
     ViewDisk,
 )
 from agent.replica.accepted import AcceptedReplica
+from agent.replica.pins import Pin
 from agent.replica.points import SealedPoint
 from replikera.blocks.extents import Extents
 from replikera.blocks.segment import DiskGeometry, PointKind
@@ -400,10 +401,20 @@ class FakeHypervisor:
         raise AssertionError
 
     async def ensure_isolated_network(self, name: str, tag: str) -> Network:
-        raise AssertionError
+        self.fuse.tick()
+        network = Network(name, is_isolated=True, subnets=(), tag=tag)
+        if network not in self.host_networks:
+            self.host_networks += (network,)
+        self.fuse.tick()
+        return network
 
     async def remove_isolated_network(self, name: str, tag: str) -> None:
-        raise AssertionError
+        self.fuse.tick()
+        users = [nic for machine in self.machines.values() for nic in machine.description.nics]
+        assert name not in {nic.network for nic in users}
+        gone = Network(name, is_isolated=True, subnets=(), tag=tag)
+        self.host_networks = tuple(known for known in self.host_networks if known != gone)
+        self.fuse.tick()
 
     async def block_auto_start(self, machine_id: str, tag: str) -> Machine:
         raise AssertionError
@@ -440,7 +451,9 @@ class FakeReplica:
         self.machine = description()
         self.described: bytes | None = None
         self.error: Exception | None = None
-        self.materialised: list[int] = []
+        self.on_unpin: Callable[[], None] = lambda: None
+        self.made: list[int] = []
+        self.pinned: dict[str, int] = {}
 
     def points(self) -> tuple[SealedPoint, ...]:
         return self._points
@@ -449,10 +462,24 @@ class FakeReplica:
         assert sequence in {point.sequence for point in self._points}
         return self.machine.to_json() if self.described is None else self.described
 
-    async def materialise(
-        self, sequence: int, paths: Callable[[DiskGeometry], Path]
+    def pins(self) -> tuple[Pin, ...]:
+        return tuple(Pin(holder, sequence, bytes(32)) for holder, sequence in self.pinned.items())
+
+    async def pin(self, holder: str, sequence: int) -> None:
+        self._files.fuse.tick()
+        assert self.pinned.setdefault(holder, sequence) == sequence
+        self._files.fuse.tick()
+
+    async def unpin(self, holder: str) -> None:
+        self._files.fuse.tick()
+        self.on_unpin()
+        self.pinned.pop(holder, None)
+        self._files.fuse.tick()
+
+    async def make_children(
+        self, holder: str, paths: Callable[[DiskGeometry], Path]
     ) -> tuple[tuple[DiskGeometry, Path], ...]:
-        made = []
+        made, sequence = [], self.pinned[holder]
         for disk in self.machine.disks:
             geometry = DiskGeometry(disk.disk_id, disk.name, disk.size, disk.logical_sector_size)
             path = paths(geometry)
@@ -461,5 +488,5 @@ class FakeReplica:
                     raise self.error
                 file.write(f"{disk.disk_id} at {sequence}".encode(), 0)
             made.append((geometry, path))
-        self.materialised.append(sequence)
+        self.made.append(sequence)
         return tuple(made)

@@ -19,7 +19,7 @@ from coordinator.domain.inventory import Inventory, Network
 from coordinator.domain.jobs import Job
 from coordinator.domain.network_mappings import MappingRequest
 from coordinator.domain.orders import Done, Order
-from coordinator.domain.points import PointReport
+from coordinator.domain.points import MAX_INTEGER, Covered, PointReport
 from coordinator.domain.policy_settings import PolicySettings
 from coordinator.domain.protections import Protection
 from coordinator.orchestration.founding import Founding, found_vault, open_vault
@@ -47,6 +47,7 @@ LAN = Network("lan", SOURCE.id, is_isolated=False, subnets=("10.0.0.0/8",))
 DR_LAN = Network("dr-lan", TARGET.id, is_isolated=False, subnets=())
 BUBBLE = Network("bubble", TARGET.id, is_isolated=True, subnets=())
 
+EVERY_POINT = Covered(1, MAX_INTEGER)
 
 _seeds = itertools.count(1)
 
@@ -175,7 +176,11 @@ async def report(
     )
     generation = points[0].generation if points else protection.generation
     await receive_points(
-        vault, host_id, PointReport(protection.id, generation, points, released, complete, 1)
+        vault,
+        host_id,
+        PointReport(
+            protection.id, generation, points, released, EVERY_POINT if complete else None, 1
+        ),
     )
 
 

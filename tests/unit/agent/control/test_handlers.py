@@ -19,9 +19,11 @@ from agent.failover.outcome import (
 from agent.hypervisor.interface import HypervisorError
 from agent.replica.accepted import AcceptedReplica, Seed
 from agent.replica.errors import ReplicaError
+from agent.replica.exporting import ExportedDisk, ExportRequest
 from agent.replica.point_digests import DiskDigest
 from agent.source.assignment import Assignment
 from agent.source.errors import AssignmentError
+from replikera.export_names import ExportFormat
 from replikera.wire.v1 import orders_pb2, types_pb2
 from tests.unit.agent.fakes import HEALTHY
 
@@ -55,6 +57,7 @@ class Host:
                 accept=self.accept,
                 remove=self.remove,
                 digest=self.digest,
+                export=self.export,
                 start_rehearsal=self.start,
                 clean_up_rehearsal=self.clean_up,
             ),
@@ -80,13 +83,21 @@ class Host:
         self._note(point)
         return (DiskDigest("disk-a", "system.vhdx", 1 << 40, b"d" * 32),)
 
+    async def export(
+        self, point: PointName, request: ExportRequest, progress: Progress
+    ) -> ExportedDisk:
+        progress("write the disk", 0, 0)
+        self._note((point, request))
+        digest = DiskDigest("disk-a", "system.vhdx", 1 << 40, b"d" * 32)
+        return ExportedDisk(Path("/exports/web.raw"), digest)
+
     async def start(self, request: RehearsalRequest, progress: Progress) -> RehearsalStarted:
         progress("recover disks")
         self._note(request)
         return STARTED
 
-    async def clean_up(self, rehearsal_id: str) -> RehearsalCleanedUp:
-        self._note(rehearsal_id)
+    async def clean_up(self, rehearsal_id: str, protection_id: str) -> RehearsalCleanedUp:
+        self._note((rehearsal_id, protection_id))
         return RehearsalCleanedUp(("machine x", "/r"))
 
     def _note(self, what: object) -> None:
@@ -153,6 +164,11 @@ def resync() -> orders_pb2.Order:
     return orders_pb2.Order(order_id=ORDER, resync_replication=action)
 
 
+def call_off() -> orders_pb2.Order:
+    action = orders_pb2.VerifyReplication(protection_id=PROTECTION)
+    return orders_pb2.Order(order_id=ORDER, verify_replication=action)
+
+
 def verify() -> orders_pb2.Order:
     action = orders_pb2.VerifyReplication(protection_id=PROTECTION, verification_id=VERIFICATION)
     return orders_pb2.Order(order_id=ORDER, verify_replication=action)
@@ -171,6 +187,13 @@ def remove_replica() -> orders_pb2.Order:
 def digest_point() -> orders_pb2.Order:
     action = orders_pb2.DigestPoint(protection_id=PROTECTION, generation=GENERATION, sequence=7)
     return orders_pb2.Order(order_id=ORDER, digest_point=action)
+
+
+def export_point(name: str = "web.raw") -> orders_pb2.Order:
+    action = orders_pb2.ExportPoint(
+        protection_id=PROTECTION, generation=GENERATION, sequence=7, disk=1, file_name=name
+    )
+    return orders_pb2.Order(order_id=ORDER, export_point=action)
 
 
 async def test_replica_is_accepted_under_the_ordered_terms() -> None:
@@ -204,6 +227,7 @@ async def test_replication_is_started_as_ordered() -> None:
     [
         (resync, (PROTECTION,)),
         (verify, (PROTECTION, VERIFICATION)),
+        (call_off, (PROTECTION, "")),
         (stop, (PROTECTION,)),
     ],
 )
@@ -241,6 +265,22 @@ async def test_digests_of_a_point_are_told_with_their_progress() -> None:
     ]
 
 
+async def test_a_disk_of_a_point_is_exported_as_ordered() -> None:
+    host = Host()
+    outcome = await host.handle(export_point())
+    request = ExportRequest(ORDER, 7, 1, "web.raw", ExportFormat.RAW)
+    assert host.asked == [(PointName(PROTECTION, GENERATION, 7), request)]
+    assert outcome.point_exported.path == "/exports/web.raw"
+    assert outcome.point_exported.disk.sha256 == b"d" * 32
+
+
+@pytest.mark.parametrize("name", ["", "../web.raw", "web.qcow2", "a/b.raw"])
+async def test_a_disk_is_not_exported_to_a_name_that_leads_elsewhere(name: str) -> None:
+    host = Host()
+    outcome = await host.handle(export_point(name))
+    assert (host.asked, outcome.failure.code) == ([], "bad-order")
+
+
 async def test_rehearsal_is_started_as_ordered_and_told_in_full() -> None:
     host = Host()
     outcome = await host.handle(start_rehearsal())
@@ -272,7 +312,7 @@ async def test_rehearsal_is_started_as_ordered_and_told_in_full() -> None:
 async def test_clean_up_tells_what_was_removed() -> None:
     host = Host()
     outcome = await host.handle(clean_up())
-    assert host.asked == [REHEARSAL]
+    assert host.asked == [(REHEARSAL, PROTECTION)]
     assert list(outcome.rehearsal_cleaned_up.removed) == ["machine x", "/r"]
 
 
@@ -286,6 +326,7 @@ async def test_clean_up_tells_what_was_removed() -> None:
         stop,
         remove_replica,
         digest_point,
+        export_point,
         start_rehearsal,
         clean_up,
     ],

@@ -1,7 +1,7 @@
 import pytest
 
 from agent.control import point_reports
-from agent.control.point_reports import ANSWER_SECONDS, PointReports
+from agent.control.point_reports import ANSWER_SECONDS, MAX_SEQUENCE, PointReports
 from agent.replica.points import SealedPoint
 from replikera.wire.v1 import session_pb2
 from tests.unit.agent.fakes import sealed_point
@@ -38,15 +38,20 @@ def sequences(page: session_pb2.RecoveryPointReport) -> list[int]:
     return [point.sequence for point in page.points]
 
 
+def covered(page: session_pb2.RecoveryPointReport) -> tuple[int, int]:
+    return page.covers_from, page.covers_to
+
+
 def test_first_page_is_the_whole_list_newest_first() -> None:
     page = take(reports_of(p=Replica(1, 2)))
-    assert (page.protection_id, page.generation, page.is_complete) == ("p", "g", True)
+    assert (page.protection_id, page.generation) == ("p", "g")
+    assert covered(page) == (1, MAX_SEQUENCE)
     assert sequences(page) == [2, 1]
 
 
 def test_replica_without_points_is_reported_as_empty() -> None:
     page = take(reports_of(p=Replica()))
-    assert page.is_complete
+    assert covered(page) == (1, MAX_SEQUENCE)
     assert sequences(page) == []
 
 
@@ -62,14 +67,14 @@ def test_one_page_is_on_its_way_at_a_time() -> None:
     assert second.number > first.number
 
 
-def test_long_list_comes_in_pages_of_which_only_the_first_replaces(
+def test_pages_of_a_long_list_cover_every_sequence_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(point_reports, "MAX_PAGE_POINTS", 2)
     reports = reports_of(p=Replica(1, 2, 3, 4, 5))
     pages = [answered(reports) for _ in range(3)]
     assert [sequences(page) for page in pages] == [[5, 4], [3, 2], [1]]
-    assert [page.is_complete for page in pages] == [True, False, False]
+    assert [covered(page) for page in pages] == [(4, MAX_SEQUENCE), (2, 3), (1, 1)]
     assert {page.generation for page in pages} == {"g"}
     assert reports.take(0) is None
 
@@ -96,7 +101,7 @@ def test_changes_follow_the_list() -> None:
     answered(reports)
     reports.changed("p", [sealed_point(2, "g"), sealed_point(3, "g")], [1])
     page = answered(reports)
-    assert not page.is_complete
+    assert covered(page) == (0, 0)
     assert (sequences(page), list(page.released)) == ([2, 3], [1])
     assert reports.take(0) is None
 
@@ -126,7 +131,7 @@ def test_new_conversation_begins_with_the_whole_list() -> None:
     reports.restart()
     replica.kept.append(sealed_point(2, "g"))
     page = answered(reports)
-    assert page.is_complete
+    assert covered(page) == (1, MAX_SEQUENCE)
     assert sequences(page) == [2, 1]
 
 
@@ -139,7 +144,7 @@ def test_too_many_waiting_changes_become_the_whole_list(monkeypatch: pytest.Monk
     for point in replica.kept:
         reports.changed("p", [point], [])
     page = answered(reports)
-    assert page.is_complete
+    assert covered(page) == (1, MAX_SEQUENCE)
     assert sequences(page) == [5, 4, 3, 2]
     assert reports.take(0) is None
 
@@ -154,7 +159,7 @@ def test_page_without_an_answer_gives_way_and_its_list_is_due_with_the_next_chan
     replica.kept.append(sealed_point(2, "g"))
     reports.changed("p", [sealed_point(2, "g")], [])
     page = answered(reports, ANSWER_SECONDS)
-    assert page.is_complete
+    assert covered(page) == (1, MAX_SEQUENCE)
     assert sequences(page) == [2, 1]
 
 

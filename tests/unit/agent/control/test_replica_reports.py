@@ -12,6 +12,7 @@ from agent.grants import GrantRefusedError
 from agent.replica.accepted import AcceptedReplica
 from agent.replica.announcements import PointsChanged
 from agent.replica.errors import ReplicaError
+from agent.replica.exporting import PointExporter
 from agent.replica.store import ReplicaStore
 from replikera.system.randomness import SystemRandomness
 from replikera.wire.v1 import session_pb2
@@ -42,7 +43,8 @@ def reports_of(store: ReplicaStore, backlog: Backlog, *rehearsals: str) -> Repli
         assert protection_id == ACCEPTED.protection_id
         return rehearsals
 
-    return ReplicaReports(store, READER, backlog, rehearsals_of)
+    exporter = PointExporter(FusedFiles(), InlineWorker(), Path("exports"), {})
+    return ReplicaReports(store, exporter, READER, backlog, rehearsals_of)
 
 
 def pages(backlog: Backlog) -> list[session_pb2.RecoveryPointReport]:
@@ -57,7 +59,7 @@ async def test_accepted_replica_is_reported_from_now_on(tmp_path: Path) -> None:
     await reports_of(store, backlog).accept(TERMS)
     (page,) = pages(backlog)
     assert (page.protection_id, page.generation) == (ACCEPTED.protection_id, GENERATION)
-    assert page.is_complete
+    assert page.covers_from == 1
 
 
 async def test_folder_of_the_replica_is_answered(tmp_path: Path) -> None:
@@ -141,7 +143,7 @@ async def test_removed_replica_is_not_reported_and_may_be_accepted_anew(tmp_path
     again = replace(ACCEPTED, generation=OTHER_GENERATION)
     await reports.accept(replace(TERMS, accepted=again))
     (page,) = pages(backlog)
-    assert (page.generation, page.is_complete) == (OTHER_GENERATION, True)
+    assert (page.generation, page.covers_from) == (OTHER_GENERATION, 1)
     assert store.get(ACCEPTED.protection_id).grant_version == 0
 
 

@@ -9,7 +9,7 @@ import pytest
 from agent.failover.disks import DiskFolders
 from agent.failover.outcome import RehearsalError, RehearsalRequest, RehearsalStarted
 from agent.failover.records import RehearsalRecords, RehearsalState
-from agent.failover.rehearsal import Rehearsals
+from agent.failover.rehearsal import FIRST_POLL_SECONDS, Rehearsals
 from agent.hypervisor.interface import GuestHealth, HypervisorError, Machine, Network
 from agent.replica.errors import ReplicaError
 from tests.unit.agent.fakes import (
@@ -88,6 +88,8 @@ class Site:
         self.check_foreign_machines()
         assert self.hypervisor.tagged(REHEARSAL) == []
         assert not self.disks.exists()
+        assert not self.replica.pinned
+        assert not [network for network in self.hypervisor.host_networks if network.tag]
 
 
 REQUEST = RehearsalRequest(
@@ -131,7 +133,15 @@ async def test_every_step_is_measured_and_told(site: Site) -> None:
         "recover disks", "define machine", "check isolation", "start machine", "guest answers"
     ]  # fmt: skip
     assert site.progress == names
-    assert [step.seconds for step in started.steps] == [0, 0, 0, 0, 2]
+    *others, answering = (step.seconds for step in started.steps)
+    assert others == [0, 0, 0, 0]
+    assert answering == pytest.approx(3 * FIRST_POLL_SECONDS)
+
+
+async def test_a_guest_that_takes_its_time_is_asked_less_often(site: Site) -> None:
+    site.hypervisor.guests = [SILENT] * 20 + [HEALTHY]
+    started = await site.start()
+    assert started.steps[-1].seconds > 15
 
 
 async def test_record_names_the_order_before_anything_is_made(site: Site) -> None:
@@ -188,7 +198,7 @@ async def test_start_that_is_run_again_after_its_end_answers_the_same_machine(si
     again = await site.start()
     assert (again.machine_id, again.disks) == (first.machine_id, first.disks)
     assert len(site.hypervisor.definitions) == 1
-    assert site.replica.materialised == [7]
+    assert site.replica.made == [7]
 
 
 async def test_start_that_goes_on_reads_the_isolation_back_again(site: Site) -> None:
@@ -209,7 +219,7 @@ async def test_start_killed_at_any_moment_can_be_cleaned_up(tmp_path: Path) -> N
         with pytest.raises(Killed):
             await site.start()
         site.burn(None)
-        await site.agent().clean_up(REHEARSAL)
+        await site.agent().clean_up(REHEARSAL, PROTECTION)
         site.check_nothing_left()
         assert await site.records.get(REHEARSAL) is None
 
@@ -218,17 +228,17 @@ async def test_clean_up_killed_at_any_moment_ends_when_run_again(tmp_path: Path)
     counted = Site(tmp_path / "counted")
     await counted.start()
     fuse = counted.burn(None)
-    expected = (await counted.agent().clean_up(REHEARSAL)).removed
+    expected = (await counted.agent().clean_up(REHEARSAL, PROTECTION)).removed
     assert fuse.ticks > 8
     for moment in range(1, fuse.ticks + 1):
         site = Site(tmp_path / str(moment))
         await site.start()
         site.burn(moment)
         with pytest.raises(Killed):
-            await site.agent().clean_up(REHEARSAL)
+            await site.agent().clean_up(REHEARSAL, PROTECTION)
         site.burn(None)
         was_on_record = await site.records.get(REHEARSAL) is not None
-        again = await site.agent().clean_up(REHEARSAL)
+        again = await site.agent().clean_up(REHEARSAL, PROTECTION)
         site.check_nothing_left()
         assert await site.records.get(REHEARSAL) is None
         names = [Path(name).name for name in again.removed]
@@ -237,7 +247,7 @@ async def test_clean_up_killed_at_any_moment_ends_when_run_again(tmp_path: Path)
 
 async def test_clean_up_removes_machine_and_disks_and_names_them(site: Site) -> None:
     await site.start()
-    cleaned = await site.agent().clean_up(REHEARSAL)
+    cleaned = await site.agent().clean_up(REHEARSAL, PROTECTION)
     site.check_nothing_left()
     assert cleaned.removed == (
         "machine web01 - test",
@@ -250,21 +260,21 @@ async def test_clean_up_removes_machine_and_disks_and_names_them(site: Site) -> 
 @pytest.mark.parametrize("times", [1, 2, 3])
 async def test_repeated_clean_up_finds_nothing_and_succeeds(site: Site, times: int) -> None:
     await site.start()
-    await site.agent().clean_up(REHEARSAL)
+    await site.agent().clean_up(REHEARSAL, PROTECTION)
     for _ in range(times):
-        assert (await site.agent().clean_up(REHEARSAL)).removed == ()
+        assert (await site.agent().clean_up(REHEARSAL, PROTECTION)).removed == ()
     site.check_nothing_left()
 
 
 async def test_clean_up_of_what_never_was_succeeds(site: Site) -> None:
-    assert (await site.agent().clean_up(REHEARSAL)).removed == ()
+    assert (await site.agent().clean_up(REHEARSAL, PROTECTION)).removed == ()
     site.check_foreign_machines()
 
 
 async def test_clean_up_without_a_record_finds_everything_by_tag(site: Site) -> None:
     await site.start()
     await site.records.remove(REHEARSAL)
-    assert len((await site.agent().clean_up(REHEARSAL)).removed) == 4
+    assert len((await site.agent().clean_up(REHEARSAL, PROTECTION)).removed) == 4
     site.check_nothing_left()
 
 
@@ -272,11 +282,11 @@ async def test_clean_up_that_leaves_a_machine_is_no_success(site: Site) -> None:
     await site.start()
     site.hypervisor.refuses_removal = True
     with pytest.raises(RehearsalError, match="still shows: machine web01 - test") as caught:
-        await site.agent().clean_up(REHEARSAL)
+        await site.agent().clean_up(REHEARSAL, PROTECTION)
     assert caught.value.code == "clean-up-incomplete"
     assert await site.records.get(REHEARSAL) is not None
     site.hypervisor.refuses_removal = False
-    await site.agent().clean_up(REHEARSAL)
+    await site.agent().clean_up(REHEARSAL, PROTECTION)
     site.check_nothing_left()
 
 
@@ -329,7 +339,7 @@ async def test_guest_that_never_answers_fails_after_its_time(site: Site) -> None
     failure = await failure_of(site)
     assert failure.code == "guest-not-answering"
     assert "30 seconds" in failure.cause
-    assert site.clock.elapsed == 30
+    assert site.clock.elapsed == pytest.approx(30)
 
 
 async def test_guest_that_stays_ill_fails_with_its_own_words(site: Site) -> None:
@@ -387,7 +397,7 @@ async def test_failure_with_a_failed_removal_tells_both(site: Site) -> None:
 async def test_failed_rehearsal_can_be_cleaned_up(site: Site) -> None:
     site.hypervisor.guests = [SILENT]
     await failure_of(site)
-    assert (await site.agent().clean_up(REHEARSAL)).removed == ()
+    assert (await site.agent().clean_up(REHEARSAL, PROTECTION)).removed == ()
     assert await site.records.get(REHEARSAL) is None
 
 
@@ -404,13 +414,13 @@ async def test_clean_up_during_a_start_is_refused(site: Site) -> None:
 
     async def clean_up_now() -> None:
         with pytest.raises(RehearsalError) as caught:
-            await agent.clean_up(REHEARSAL)
+            await agent.clean_up(REHEARSAL, PROTECTION)
         refused.append(caught.value.code)
 
     site.hypervisor.on_health = clean_up_now
     await agent.start(REQUEST, site.progress.append)
     assert refused == ["test-failover-busy"]
-    await agent.clean_up(REHEARSAL)
+    await agent.clean_up(REHEARSAL, PROTECTION)
     site.check_nothing_left()
 
 
@@ -433,7 +443,7 @@ async def test_rehearsal_id_that_is_no_uuid_is_refused(site: Site, rehearsal_id:
     with pytest.raises(RehearsalError, match="not a UUID"):
         await site.start(replace(REQUEST, rehearsal_id=rehearsal_id))
     with pytest.raises(RehearsalError, match="not a UUID"):
-        await site.agent().clean_up(rehearsal_id)
+        await site.agent().clean_up(rehearsal_id, PROTECTION)
     site.check_foreign_machines()
 
 
@@ -441,7 +451,7 @@ async def test_started_rehearsal_uses_its_replica_until_it_is_cleaned_up(site: S
     await site.start()
     assert await site.agent().using(PROTECTION) == (REHEARSAL,)
     assert await site.agent().using(GENERATION) == ()
-    await site.agent().clean_up(REHEARSAL)
+    await site.agent().clean_up(REHEARSAL, PROTECTION)
     assert await site.agent().using(PROTECTION) == ()
 
 
@@ -450,3 +460,92 @@ async def test_failed_rehearsal_uses_nothing(site: Site) -> None:
     with pytest.raises(RehearsalError):
         await site.start()
     assert await site.agent().using(PROTECTION) == ()
+
+
+async def test_the_base_is_kept_before_disks_stand_on_it_and_until_they_are_gone(
+    site: Site,
+) -> None:
+    seen: list[bool] = []
+    site.replica.on_unpin = lambda: seen.append(site.disks.exists())
+    await site.start()
+    assert site.replica.pinned == {REHEARSAL: 7}
+    await site.agent().clean_up(REHEARSAL, PROTECTION)
+    assert (seen, site.replica.pinned) == ([False], {})
+
+
+async def test_a_clean_up_that_cannot_release_the_base_is_no_success(site: Site) -> None:
+    await site.start()
+
+    def fail() -> None:
+        raise ReplicaError("storage-error", "The volume failed.", "Check it.")
+
+    site.replica.on_unpin = fail
+    with pytest.raises(ReplicaError, match="volume failed"):
+        await site.agent().clean_up(REHEARSAL, PROTECTION)
+    assert await site.records.get(REHEARSAL) is not None
+    site.replica.on_unpin = lambda: None
+    await site.agent().clean_up(REHEARSAL, PROTECTION)
+    site.check_nothing_left()
+
+
+async def test_pins_that_cannot_be_read_do_not_keep_a_test_from_being_cleaned_up(
+    site: Site,
+) -> None:
+    await site.start()
+
+    def fail() -> None:
+        raise ReplicaError("pins-damaged", "Nobody knows.", "Clean up all test failovers.")
+
+    site.replica.on_unpin = fail
+    await site.agent().clean_up(REHEARSAL, PROTECTION)
+    assert await site.records.get(REHEARSAL) is None
+    assert site.hypervisor.tagged(REHEARSAL) == []
+
+
+async def test_only_a_pin_of_which_nothing_else_is_left_is_forgotten(site: Site) -> None:
+    await site.start()
+    await site.agent().release_forgotten([site.replica])
+    assert site.replica.pinned == {REHEARSAL: 7}
+    await site.records.remove(REHEARSAL)
+    await site.agent().release_forgotten([site.replica])
+    assert site.replica.pinned == {REHEARSAL: 7}, "a machine runs on it"
+    await site.agent().clean_up(REHEARSAL, ORDER)
+    assert site.replica.pinned == {REHEARSAL: 7}, "the order named a replica that is not there"
+    await site.agent().release_forgotten([site.replica])
+    site.check_nothing_left()
+
+
+NETWORK = "LAN - test 11111111"
+WITH_NETWORK = replace(REQUEST, networks={"nic-0": NETWORK}, created_networks=(NETWORK,))
+
+
+async def test_a_network_of_its_own_is_made_and_goes_with_it(site: Site) -> None:
+    started = await site.start(WITH_NETWORK)
+    assert started.networks == {"nic-0": NETWORK}
+    assert Network(NETWORK, is_isolated=True, subnets=(), tag=REHEARSAL) in (
+        await site.hypervisor.networks()
+    )
+    cleaned = await site.agent().clean_up(REHEARSAL, PROTECTION)
+    assert f"network {NETWORK}" in cleaned.removed
+    site.check_nothing_left()
+
+
+async def test_with_a_network_of_its_own_it_may_be_killed_at_any_moment(tmp_path: Path) -> None:
+    counted = Site(tmp_path / "counted")
+    fuse = counted.burn(None)
+    await counted.start(WITH_NETWORK)
+    for moment in range(1, fuse.ticks + 1):
+        site = Site(tmp_path / str(moment))
+        site.burn(moment)
+        with pytest.raises(Killed):
+            await site.start(WITH_NETWORK)
+        site.burn(None)
+        if moment % 2:
+            assert (await site.start(WITH_NETWORK)).networks == {"nic-0": NETWORK}
+        await site.agent().clean_up(REHEARSAL, PROTECTION)
+        site.check_nothing_left()
+
+
+async def test_a_failed_start_leaves_no_network(site: Site) -> None:
+    site.hypervisor.guests = [SILENT]
+    await failure_of(site, WITH_NETWORK)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from agent.replica import apply, materialise, point_digests
+from agent.replica import apply, new_disks, point_digests
 from agent.replica.announcements import PointsChanged
 from agent.replica.errors import ReplicaError
 from agent.replica.replica import Replica
@@ -94,7 +94,7 @@ async def test_a_shorter_retention_holds_at_once(running: Replica, clock: Virtua
 async def test_everything_goes_on_while_a_point_is_recovered(
     running: Replica, bench: LineageBench, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(materialise, "COPY_BYTES", 64)
+    monkeypatch.setattr(new_disks, "COPY_BYTES", 64)
     for number in range(3):
         await deliver(running, [Write(0, 0, bytes([65 + number]) * 1024)])
     await turns()
@@ -308,7 +308,7 @@ async def test_a_pin_stops_apply_and_reception_goes_on(
     await turns()
     await running.pin("order-1", 1)
     await running.pin("order-1", 1)
-    assert [(pin.order_id, pin.sequence) for pin in running.pins()] == [("order-1", 1)]
+    assert [(pin.holder, pin.sequence) for pin in running.pins()] == [("order-1", 1)]
     for _ in range(3):
         await deliver(running, WRITES)
     await turns()

@@ -5,6 +5,7 @@ import pytest
 
 from agent.source.capture import Capture
 from agent.source.checks import (
+    LEAST_SLICE_SECONDS,
     MAX_SLICE_LEAVES,
     SAMPLES,
     SLICE_BYTES,
@@ -45,10 +46,24 @@ class Bench(SourceParts):
         disk[offset] ^= 1
         self.target.points[1]["disk-a"] = bytes(disk)
 
-    async def check(self, capture: Capture, changed: Extents | None = None) -> None:
+    async def check(
+        self, capture: Capture, changed: Extents | None = None, *, allowed: tuple[float, ...] = ()
+    ) -> None:
+        """Check a point; `allowed` is for how long its view may stay, each time that is asked."""
+        left = iter(allowed)
+
+        async def allowance() -> float:
+            return next(left, 0.0)
+
         extents = [changed if changed is not None else Extents.empty(), Extents.empty()]
         async with self.conversing() as (conversation, _):
-            await Checks(self.protection, conversation).after(capture, extents)
+            await Checks(self.protection, conversation, allowance).after(capture, extents)
+
+
+def checked_bytes(bench: Bench) -> int:
+    verification = bench.state.verification
+    assert verification is not None
+    return verification.checked_bytes
 
 
 @pytest.fixture
@@ -135,11 +150,49 @@ async def test_a_slice_is_over_after_its_time(
 ) -> None:
     monkeypatch.setattr("agent.source.checks.QUESTION_LEAVES", 1)
     capture = await bench.captured()
+    saved: list[int] = []
+
+    def answer(_question: str) -> None:
+        verification = bench.state.verification
+        saved.append(verification.checked_bytes if verification is not None else -1)
+        bench.clock.advance(SLICE_SECONDS)
+
+    bench.target.on_question = answer
+    await bench.check(capture, allowed=(99.0, 99.0))
+    assert checked_bytes(bench) == 4 * MIB
+    assert saved[-1] == 2 * MIB, "what the first slice has compared is noted"
+
+
+async def test_a_verification_goes_on_with_the_view_for_as_long_as_it_may(bench: Bench) -> None:
+    capture = await bench.captured()
     bench.target.on_question = lambda _question: bench.clock.advance(SLICE_SECONDS)
-    await bench.check(capture)
-    verification = bench.state.verification
-    assert verification is not None
-    assert verification.checked_bytes == 2 * MIB
+    await bench.check(capture, allowed=(99.0,) * 30)
+    assert checked_bytes(bench) == SIZE + MIB
+
+
+async def test_a_cycle_that_is_late_compares_a_little(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.source.checks.QUESTION_LEAVES", 1)
+    capture = await bench.captured()
+    bench.target.on_question = lambda _question: bench.clock.advance(LEAST_SLICE_SECONDS)
+    await bench.check(capture, allowed=(-7.0, -7.0))
+    assert checked_bytes(bench) == 2 * MIB
+
+
+async def test_a_verification_that_is_called_off_ends_with_its_slice(bench: Bench) -> None:
+    capture = await bench.captured()
+    asked: list[str] = []
+
+    def call_off(question: str) -> None:
+        asked.append(question)
+        bench.clock.advance(SLICE_SECONDS)
+        bench.record._state = bench.record._state.verifying("")
+
+    bench.target.on_question = call_off
+    await bench.check(capture, allowed=(99.0,) * 30)
+    assert bench.state.verification is None
+    assert len(asked) < 4
 
 
 async def test_a_verification_that_finds_a_difference_is_over(bench: Bench) -> None:

@@ -542,6 +542,7 @@ async def test_a_verification_runs_beside_the_cycles_until_all_is_compared(
     monkeypatch.setattr("agent.source.checks.QUESTION_LEAVES", 1)
     monkeypatch.setattr("agent.source.checks.MAX_SLICE_LEAVES", 1)
     await rig.run_until_settled(1)
+    rig.target.on_question = lambda _question: rig.clock.advance(31)
     rig.change(lambda state: state.verifying(GENERATION))
     await rig.run_until_settled(3)
     half = rig.state.verification
@@ -555,6 +556,32 @@ async def test_a_verification_runs_beside_the_cycles_until_all_is_compared(
     assert (done.checked_bytes, done.total_bytes) == (4 * MIB, 4 * MIB)
     assert (done.verification_id, done.differing_bytes) == (GENERATION, 0)
     assert rig.statuses[-1].compared_at is not None
+    rig.assert_points_equal_views()
+
+
+async def test_a_verification_takes_another_view_when_its_own_is_too_old_and_no_copy_is_due(
+    rig: SourceRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.source.checks.MAX_SLICE_LEAVES", 1)
+    rare = replace(rig.assignment, copy_frequency=timedelta(hours=24))
+    rig.limits = ViewLimits(max_age=timedelta(seconds=30))
+    await rig.run_until_settled(1)
+    views: list[str] = []
+
+    began, asked = rig.clock.monotonic(), list[float]()
+
+    def look(_question: str) -> None:
+        views.append(str(rig.state.head.sequence))
+        asked.append(rig.clock.monotonic() - began)
+        rig.clock.advance(40)
+
+    rig.target.on_question = look
+    rig.change(lambda state: state.ordered(rare).verifying(GENERATION))
+    await rig.run_until(
+        lambda: bool(rig.statuses[-1].verification and rig.statuses[-1].verification.is_finished)
+    )
+    assert len(set(views)) > 1
+    assert max(asked) < 3600
     rig.assert_points_equal_views()
 
 

@@ -353,6 +353,10 @@ async def test_a_verification_is_durably_begun(rig: Rig) -> None:
         (status,) = replicators.statuses()
         assert status.verification is not None
         assert status.verification.is_finished
+        await replicators.verify(PROTECTION, "")
+        state = rig.states.load(PROTECTION)
+        assert state is not None
+        assert state.verification is None
         with pytest.raises(AssignmentError, match="to verify"):
             await replicators.verify(PROTECTION, "not an id")
 

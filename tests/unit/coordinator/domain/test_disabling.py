@@ -11,7 +11,7 @@ from coordinator.domain.orders import RemoveReplica, StopReplication
 from coordinator.domain.protections import ProtectionState
 from tests.unit.coordinator.examples import LATER, NOW, SOURCE, TARGET, protection_in
 
-DISABLE_IDS = DisableIds(JobId("disable"), OrderId("first"), OrderId("second"))
+DISABLE_IDS = DisableIds(JobId("disable"), OrderId("first"), OrderId("second"), OrderId("clean-up"))
 PROTECTION = protection_in(ProtectionState.PROTECTED)
 
 

@@ -11,11 +11,13 @@ from coordinator.domain.health import (
     HostPresence,
     Observation,
     assess,
-    lag,
+    critical_lag,
+    grace,
     worst,
 )
 from coordinator.domain.hosts import HostState
 from coordinator.domain.identifiers import ProtectionId
+from coordinator.domain.lag import NewestState
 from coordinator.domain.orders import Failure
 from coordinator.domain.protections import ProtectionState
 from coordinator.domain.replication import ReplicationReport, ReplicationState
@@ -34,7 +36,7 @@ TROUBLE = ReplicationReport(
     NOW,
 )
 WARNED = replace(TROUBLE, failure=None, warning=Failure("fallback", "Not consistent.", "Look."))
-SEEN = Observation(HERE, HERE, timedelta(seconds=30), NOW - timedelta(seconds=9), None)
+SEEN = Observation(HERE, HERE, timedelta(seconds=30), NewestState(NOW - timedelta(seconds=9)), None)
 
 
 def level(state: ProtectionState, seen: Observation) -> HealthLevel:
@@ -42,26 +44,36 @@ def level(state: ProtectionState, seen: Observation) -> HealthLevel:
 
 
 def captured(seconds: float) -> Observation:
-    return replace(SEEN, newest_capture=NOW - timedelta(seconds=seconds))
+    return replace(SEEN, newest=NewestState(NOW - timedelta(seconds=seconds)))
+
+
+def ahead(heard: float) -> Observation:
+    """Return what is seen of a source whose clock is far ahead."""
+    state = NewestState(NOW + timedelta(minutes=10), NOW - timedelta(seconds=heard))
+    return replace(SEEN, newest=state)
 
 
 @pytest.mark.parametrize(
     ("state", "seen", "expected"),
     [
         (ProtectionState.PROTECTED, SEEN, "healthy"),
-        (ProtectionState.PROTECTED, captured(90), "healthy"),
-        (ProtectionState.PROTECTED, captured(90.5), "critical"),
+        (ProtectionState.PROTECTED, captured(30), "healthy"),
+        (ProtectionState.PROTECTED, captured(30.5), "warning"),
+        (ProtectionState.PROTECTED, captured(45), "warning"),
+        (ProtectionState.PROTECTED, captured(45.5), "critical"),
+        (ProtectionState.PROTECTED, ahead(9), "unknown"),
+        (ProtectionState.PROTECTED, ahead(46), "critical"),
         (ProtectionState.PROTECTED, replace(SEEN, report=TROUBLE), "warning"),
         (ProtectionState.PROTECTED, replace(captured(91), report=TROUBLE), "critical"),
         (ProtectionState.PROTECTED, replace(SEEN, target=AWAY), "warning"),
         (ProtectionState.PROTECTED, replace(captured(91), target=AWAY), "critical"),
         (ProtectionState.PROTECTED, replace(SEEN, source=AWAY), "unknown"),
-        (ProtectionState.PROTECTED, replace(captured(9999), source=AWAY), "unknown"),
-        (ProtectionState.PROTECTED, replace(SEEN, newest_capture=None), "critical"),
+        (ProtectionState.PROTECTED, replace(captured(9999), source=AWAY), "critical"),
+        (ProtectionState.PROTECTED, replace(SEEN, newest=None), "critical"),
         (ProtectionState.PROTECTED, captured(-5), "healthy"),
         (ProtectionState.PROTECTED, captured(-6), "unknown"),
         (ProtectionState.ENABLING, SEEN, "not-applicable"),
-        (ProtectionState.INITIAL_REPLICATION, replace(SEEN, newest_capture=None), "not-applicable"),
+        (ProtectionState.INITIAL_REPLICATION, replace(SEEN, newest=None), "not-applicable"),
         (ProtectionState.INITIAL_REPLICATION, replace(SEEN, report=TROUBLE), "warning"),
         (ProtectionState.INITIAL_REPLICATION, replace(SEEN, target=AWAY), "warning"),
         (ProtectionState.INITIAL_REPLICATION, replace(SEEN, source=AWAY), "unknown"),
@@ -94,7 +106,7 @@ def test_healthy_means_seen_recent_and_without_trouble(
         HostPresence("a1", source),
         HostPresence("b1", target),
         timedelta(seconds=10),
-        NOW - timedelta(seconds=age) if age is not None else None,
+        NewestState(NOW - timedelta(seconds=age)) if age is not None else None,
         TROUBLE if trouble else None,
     )
     health = assess(protection_in(state, cause="c", remedy="r"), seen, NOW)
@@ -104,7 +116,7 @@ def test_healthy_means_seen_recent_and_without_trouble(
         assert target
         assert not trouble
         assert age is not None
-        assert -5 <= age <= 90
+        assert -5 <= age <= 10
     if health.level not in {HealthLevel.HEALTHY, HealthLevel.NOT_APPLICABLE}:
         assert health.cause
         assert health.remedy
@@ -141,13 +153,6 @@ def test_a_host_that_is_not_trusted_is_told_before_that_it_is_away(
     assert health.remedy == "Readmit it."
 
 
-def test_lag_is_unknown_rather_than_too_good() -> None:
-    assert lag(None, NOW) is None
-    assert lag(NOW + timedelta(seconds=6), NOW) is None
-    assert lag(NOW + timedelta(seconds=4), NOW) == timedelta(0)
-    assert lag(NOW - timedelta(seconds=4), NOW) == timedelta(seconds=4)
-
-
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [
@@ -161,3 +166,21 @@ def test_lag_is_unknown_rather_than_too_good() -> None:
 )
 def test_a_vault_is_as_well_as_the_worst_of_it(levels: str, expected: str) -> None:
     assert worst([HealthLevel(word) for word in levels.split()]) == expected
+
+
+def test_a_late_point_is_a_warning_before_it_is_critical() -> None:
+    assert grace(timedelta(seconds=3)) == timedelta(seconds=5)
+    assert grace(timedelta(minutes=15)) == timedelta(minutes=7, seconds=30)
+
+
+def test_a_promise_that_is_broken_names_the_host_that_is_away() -> None:
+    protection = protection_in(ProtectionState.PROTECTED)
+    late = captured(9999)
+    for seen in (replace(late, source=AWAY), replace(late, target=AWAY)):
+        cause = assess(protection, seen, NOW).cause
+        assert cause == "The newest recovery point is 9999 s old. Host a1 is not connected."
+
+
+@pytest.mark.parametrize(("rpo", "critical"), [(30, 45), (4, 9), (3600, 5400)])
+def test_a_promise_is_broken_for_certain_when_the_grace_is_over(rpo: int, critical: int) -> None:
+    assert critical_lag(timedelta(seconds=rpo)) == timedelta(seconds=critical)

@@ -9,9 +9,8 @@ from coordinator.domain.errors import InvalidValueError, UnknownObjectError
 from coordinator.domain.events import EventKind
 from coordinator.domain.identifiers import MappingId
 from coordinator.domain.inventory import Network
-from coordinator.domain.network_mappings import MappingRequest, rehearsal_connections
-from coordinator.domain.orders import NicConnection
-from tests.unit.coordinator.examples import DESCRIPTION, NOW, SOURCE, TARGET
+from coordinator.domain.network_mappings import MappingRequest
+from tests.unit.coordinator.examples import NOW, SOURCE, TARGET
 
 LAN = Network("lan", SOURCE.id, is_isolated=False, subnets=())
 DR_LAN = Network("dr-lan", TARGET.id, is_isolated=False, subnets=())
@@ -49,15 +48,6 @@ def test_a_network_that_reaches_the_real_machine_is_not_for_tests() -> None:
 def test_a_host_is_not_mapped_to_itself() -> None:
     with pytest.raises(InvalidValueError, match="same host"):
         network_mappings.create(MappingId("m"), replace(REQUEST, secondary=SOURCE), NOW)
-
-
-def test_adapters_go_to_test_networks_only_and_nowhere_without_one() -> None:
-    storage = replace(MAPPING, primary_network="storage", test_network=None)
-    assert rehearsal_connections(DESCRIPTION.nics, [MAPPING, storage]) == (
-        NicConnection("nic-0", "bubble"),
-        NicConnection("nic-1", ""),
-    )
-    assert {nic.network for nic in rehearsal_connections(DESCRIPTION.nics, [])} == {""}
 
 
 def test_a_mapping_is_changed_at_the_secondary_side_alone() -> None:

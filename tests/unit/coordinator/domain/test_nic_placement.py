@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from coordinator.domain.identifiers import MappingId
 from coordinator.domain.inventory import Network
 from coordinator.domain.network_mappings import NetworkMapping
-from coordinator.domain.nic_placement import NicPlacement, PlacementRule, explain
+from coordinator.domain.nic_placement import (
+    NicPlacement,
+    PlacementRule,
+    explain,
+    explain_rehearsal,
+    on_network,
+)
 from replikera.machine import NetworkAdapter
 from tests.unit.coordinator.examples import NOW, SOURCE, TARGET
 
@@ -93,3 +99,34 @@ def test_every_adapter_is_placed_once_and_by_one_rule(
         assert item.subnet == (own if own in there else there[0] if there else "")
         assert (item.rule is PlacementRule.SAME_SUBNET) == (own in there)
         assert (item.rule is PlacementRule.NO_SUBNETS) == (not there)
+
+
+def bubble(*subnets: str) -> Network:
+    return Network("bubble", TARGET.id, is_isolated=True, subnets=subnets)
+
+
+@pytest.mark.parametrize(
+    ("nic", "mapping", "expected"),
+    [
+        (NIC, MAPPING, ("bubble", "db", PlacementRule.SAME_SUBNET)),
+        (NIC, replace(MAPPING, test_network=None), ("", "", PlacementRule.NO_TEST_NETWORK)),
+        (NIC, replace(MAPPING, test_network="gone"), ("", "", PlacementRule.NETWORK_GONE)),
+        (NIC, replace(MAPPING, primary_network="x"), ("", "", PlacementRule.NOT_MAPPED)),
+        (replace(NIC, network=""), MAPPING, ("", "", PlacementRule.NOT_CONNECTED)),
+    ],
+)
+def test_in_a_test_the_network_for_tests_stands_in(
+    nic: NetworkAdapter, mapping: NetworkMapping, expected: tuple[str, str, PlacementRule]
+) -> None:
+    networks = [lan("db"), dr_lan("other"), bubble("web", "db")]
+    assert explain_rehearsal([nic], [mapping], networks) == (NicPlacement("nic-0", *expected),)
+
+
+def test_on_a_chosen_network_the_subnet_of_the_same_name_is_taken() -> None:
+    networks = [lan("db"), bubble("web", "db")]
+    assert on_network(NIC, networks[1], networks) == NicPlacement(
+        "nic-0", "bubble", "db", PlacementRule.SAME_SUBNET
+    )
+    assert on_network(replace(NIC, network=""), networks[1], networks) == NicPlacement(
+        "nic-0", "", "", PlacementRule.NOT_CONNECTED
+    )

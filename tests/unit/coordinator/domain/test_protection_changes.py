@@ -46,15 +46,19 @@ def test_a_resumed_protection_is_where_its_points_say(has_point: bool, expected:
     job, decision = changes.resume(of(ProtectionState.PAUSED, is_paused=True), CHANGE_IDS, NOW)
     wanted = decision.aggregates[0]
     assert isinstance(wanted, Protection)
-    settled = changes.settings_taken(wanted, job, LATER, has_point=has_point).aggregates[0]
+    told = decision.orders[0].action
+    assert isinstance(told, StartReplication)
+    settled = changes.settings_taken(wanted, job, told, LATER, has_point=has_point).aggregates[0]
     assert isinstance(settled, Protection)
     assert settled.state == expected
 
 
 def test_a_resync_that_was_required_meanwhile_stays_so() -> None:
-    job, _ = changes.pause(of(ProtectionState.PROTECTED), CHANGE_IDS, NOW)
+    job, decision = changes.pause(of(ProtectionState.PROTECTED), CHANGE_IDS, NOW)
+    told = decision.orders[0].action
+    assert isinstance(told, StartReplication)
     doubtful = protection_in(ProtectionState.RESYNC_REQUIRED, is_paused=True)
-    settled = changes.settings_taken(doubtful, job, LATER, has_point=True).aggregates[0]
+    settled = changes.settings_taken(doubtful, job, told, LATER, has_point=True).aggregates[0]
     assert isinstance(settled, Protection)
     assert settled.state is ProtectionState.RESYNC_REQUIRED
     changes.resume(replace(of(ProtectionState.PAUSED), protection=doubtful), CHANGE_IDS, NOW)

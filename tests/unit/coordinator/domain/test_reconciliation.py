@@ -12,6 +12,7 @@ from coordinator.domain import jobs, reconciliation, registration_keys
 from coordinator.domain.certificates import CertificateState, unknown
 from coordinator.domain.control import Control, VaultMode
 from coordinator.domain.decisions import NOTHING, Decision
+from coordinator.domain.disabling import STOP
 from coordinator.domain.errors import RefusedError
 from coordinator.domain.events import EventKind
 from coordinator.domain.hello import HostHello
@@ -26,7 +27,13 @@ from coordinator.domain.identifiers import (
     RehearsalId,
 )
 from coordinator.domain.jobs import Job, JobKind, JobState
-from coordinator.domain.orders import AcceptReplica, CleanUpRehearsal, Order
+from coordinator.domain.orders import (
+    AcceptReplica,
+    CleanUpRehearsal,
+    Order,
+    RemoveReplica,
+    StopReplication,
+)
 from coordinator.domain.protections import Protection, ProtectionState
 from coordinator.domain.reconciliation import (
     SKIPPED_LINES,
@@ -38,7 +45,15 @@ from coordinator.domain.registration_keys import RegistrationKey
 from coordinator.domain.rehearsals import START_TASKS, Rehearsal, RehearsalState
 from replikera.identity import Caller, Role
 from tests.unit.coordinator.domain.reconciling import hello, holds
-from tests.unit.coordinator.examples import LATER, NOW, SOURCE, TARGET, enabling, protection_in
+from tests.unit.coordinator.examples import (
+    LATER,
+    NOW,
+    POLICY,
+    SOURCE,
+    TARGET,
+    enabling,
+    protection_in,
+)
 
 SERVING = Control("v-1", VaultMode.SERVING, NOW, deny_list_version=4)
 CONTROL = replace(SERVING, mode=VaultMode.RECONCILING)
@@ -255,6 +270,34 @@ def test_an_open_order_fails_with_its_job_and_what_the_job_was_about() -> None:
     assert "1 orders withdrawn" in decision.events[0].detail
 
 
+def test_a_pause_that_the_past_had_ordered_is_not_wanted_any_more() -> None:
+    protection = protection_in(ProtectionState.PROTECTED, is_paused=True)
+    action = protection.assignment(TARGET, POLICY)
+    job = jobs.start(
+        JobId("j"), JobKind.PAUSE_PROTECTION, "web", ("pause",), NOW, protection_id=protection.id
+    )
+    order = Order(OrderId("o"), job.id, SOURCE.id, NOW, action)
+    _, decision = finished(past(protections=(protection,), jobs=(job,), open_orders=(order,)), {})
+    assert not of_kind(decision, Protection)[protection.id].is_paused
+    assert of_kind(decision, Job)[job.id].state is JobState.FAILED
+
+
+def test_a_disabling_that_the_past_had_ordered_tells_that_it_hangs() -> None:
+    protection = protection_in(ProtectionState.DISABLING)
+    job = jobs.start(
+        JobId("j"), JobKind.DISABLE_PROTECTION, "web", (STOP,), NOW, protection_id=protection.id
+    )
+    stop = Order(OrderId("o"), job.id, SOURCE.id, NOW, StopReplication(protection.id))
+    remove = RemoveReplica(protection.id, keep_disks=True)
+    forgotten = Order(OrderId("p"), job.id, TARGET.id, NOW, remove)
+    held = past(protections=(protection,), jobs=(job,), open_orders=(forgotten, stop))
+    _, decision = finished(held, {})
+    assert of_kind(decision, Protection)[protection.id].cause == VAULT_RESTORED.cause
+    kinds = [event.kind for event in decision.events]
+    assert "forgotten-host-failed" in kinds
+    assert "disabling-failed" in kinds
+
+
 def rehearsal(name: str) -> tuple[Rehearsal, Job, Order]:
     job = jobs.start(
         JobId(f"job of {name}"),
@@ -275,6 +318,8 @@ def rehearsal(name: str) -> tuple[Rehearsal, Job, Order]:
         "web - test",
         (),
         NOW,
+        "mapped",
+        NOW + timedelta(14),
     )
     action = CleanUpRehearsal(begun.id, PROTECTED.id)
     asked = NOW + timedelta(seconds=1)

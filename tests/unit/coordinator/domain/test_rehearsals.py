@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -12,6 +13,7 @@ from coordinator.domain.errors import (
 from coordinator.domain.events import EventKind
 from coordinator.domain.identifiers import JobId, MachineId, OrderId, RehearsalId
 from coordinator.domain.jobs import Job, JobState
+from coordinator.domain.nic_placement import NicPlacement, PlacementRule
 from coordinator.domain.orders import (
     CleanUpRehearsal,
     Failure,
@@ -22,10 +24,15 @@ from coordinator.domain.orders import (
     RehearsalStarted,
     StartRehearsal,
 )
+from coordinator.domain.point_selection import parse
 from coordinator.domain.protections import ProtectionState
+from coordinator.domain.rehearsal_placement import RehearsalNetworks
 from coordinator.domain.rehearsals import (
+    DEFAULT_LENGTH,
     GUEST_TIMEOUT,
+    MAX_LENGTH,
     MAX_NOTES_LENGTH,
+    RETRY,
     Rehearsal,
     RehearsalIds,
     RehearsalRequest,
@@ -36,7 +43,15 @@ from tests.unit.coordinator.examples import LATER, NOW, TARGET, protection_in, r
 IDS = RehearsalIds(RehearsalId("r"), JobId("j"), OrderId("o"))
 PROTECTION = protection_in(ProtectionState.PROTECTED)
 NICS = (NicConnection("nic-0", "bubble"), NicConnection("nic-1", ""))
-REQUEST = RehearsalRequest(PROTECTION, 4, recovery_point(4), NICS, None)
+NETWORKS = RehearsalNetworks(
+    (
+        NicPlacement("nic-0", "bubble", "", PlacementRule.NO_SUBNETS),
+        NicPlacement("nic-1", "", "", PlacementRule.NOT_MAPPED),
+    )
+)
+REQUEST = RehearsalRequest(
+    PROTECTION, TARGET, parse("4"), recovery_point(4), "mapped", NETWORKS, DEFAULT_LENGTH, None
+)
 FAILURE = Failure("no-space", "There is no space.", "Free some.")
 HEALTHY = GuestReport(is_healthy=True, summary="verified", records=3)
 DISKS = (RecoveredDisk("d", "/r/d.vhdx", 1 << 30),)
@@ -74,7 +89,12 @@ def test_a_start_orders_the_target_to_recover_exactly_that_point() -> None:
 @pytest.mark.parametrize("state", list(ProtectionState))
 def test_only_a_machine_that_has_been_protected_is_rehearsed(state: ProtectionState) -> None:
     request = replace(REQUEST, protection=protection_in(state))
-    if state in {ProtectionState.PROTECTED, ProtectionState.RESYNC_REQUIRED}:
+    if state in {
+        ProtectionState.PROTECTED,
+        ProtectionState.PAUSED,
+        ProtectionState.RESYNC_REQUIRED,
+        ProtectionState.RESYNCHRONIZING,
+    }:
         assert rehearsals.start(request, IDS, NOW)
         return
     with pytest.raises(IllegalTransitionError, match=str(state)):
@@ -87,11 +107,60 @@ def test_a_second_rehearsal_waits_for_the_clean_up_of_the_first() -> None:
     assert caught.value.code == "test-failover-exists"
 
 
-@pytest.mark.parametrize(("sequence", "said"), [(None, "no recovery point."), (9, "point 9.")])
-def test_a_point_that_is_not_there_is_refused(sequence: int | None, said: str) -> None:
+@pytest.mark.parametrize("wanted", ["latest", "9", "latest-application-consistent"])
+def test_a_point_that_is_not_there_is_refused(wanted: str) -> None:
     with pytest.raises(UnknownObjectError) as caught:
-        rehearsals.start(replace(REQUEST, sequence=sequence, point=None), IDS, NOW)
-    assert caught.value.cause.endswith(said)
+        rehearsals.start(replace(REQUEST, selector=parse(wanted), point=None), IDS, NOW)
+    assert wanted in caught.value.cause
+
+
+def test_networks_that_are_made_for_a_test_are_ordered_with_it() -> None:
+    request = replace(REQUEST, networks=replace(NETWORKS, created=("bubble",)))
+    (order,) = rehearsals.start(request, IDS, NOW)[1].orders
+    assert isinstance(order.action, StartRehearsal)
+    assert order.action.created_networks == ("bubble",)
+
+
+@pytest.mark.parametrize(
+    "length", [timedelta(0), timedelta(seconds=59), MAX_LENGTH + timedelta(seconds=1)]
+)
+def test_a_length_out_of_range_is_refused(length: timedelta) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        rehearsals.start(replace(REQUEST, length=length), IDS, NOW)
+    assert caught.value.field == "lasts_seconds"
+
+
+def test_its_time_is_up_when_it_stands_or_has_failed() -> None:
+    rehearsal, job = starting()
+    end = NOW + DEFAULT_LENGTH
+    assert rehearsal.ends_at == end
+    assert not rehearsal.is_over(end), "it is being started"
+    started, _ = parts(rehearsal.started(job, STARTED, NOW))
+    assert not started.is_over(end - timedelta(seconds=1))
+    assert started.is_over(end)
+    failed, _ = parts(rehearsal.failed(job, FAILURE, NOW))
+    assert failed.is_over(end)
+
+
+def test_at_its_end_it_is_cleaned_up_and_the_notes_stay() -> None:
+    rehearsal, job = starting()
+    started, _ = parts(rehearsal.started(job, STARTED, NOW))
+    end = started.ends_at
+    noted = replace(started, notes="seen")
+    _, decision = noted.end(PROTECTION, JobId("j2"), OrderId("o2"), end)
+    going, job = parts(decision)
+    assert going.notes == "seen Cleaned up by the vault at the end of the test's time."
+    failed, _ = parts(going.failed(job, FAILURE, end))
+    assert not failed.is_over(end), "it is tried again later"
+    assert failed.is_over(end + RETRY)
+
+
+def test_a_clean_up_that_failed_before_the_end_does_not_move_it() -> None:
+    rehearsal, job = starting()
+    started, _ = parts(rehearsal.started(job, STARTED, NOW))
+    going, job, _ = clean_up(started)
+    failed, _ = parts(going.failed(job, FAILURE, LATER))
+    assert failed.ends_at == started.ends_at
 
 
 def test_it_is_successful_only_after_start_and_clean_up() -> None:
@@ -107,10 +176,12 @@ def test_it_is_successful_only_after_start_and_clean_up() -> None:
         CleanUpRehearsal(IDS.rehearsal, PROTECTION.id),
     )
     assert not rehearsal.is_successful
+    assert rehearsal.cleaned_up_at is None
     rehearsal, job = parts(rehearsal.cleaned_up(job, RehearsalCleanedUp(("m",)), LATER))
     assert (rehearsal.state, job.state) == (RehearsalState.CLEANED_UP, JobState.SUCCEEDED)
     assert (rehearsal.removed, rehearsal.notes) == (("m",), "fine")
     assert rehearsal.is_successful
+    assert rehearsal.cleaned_up_at == LATER
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ from coordinator.domain.identifiers import HostId
 from coordinator.domain.job_results import RemovedReplica
 from coordinator.domain.jobs import Job
 from coordinator.domain.orders import (
+    CleanUpRehearsal,
     Done,
     Failure,
     Outcome,
+    RehearsalCleanedUp,
     RemoveReplica,
     ReplicaRemoved,
     StopReplication,
@@ -19,9 +21,10 @@ from coordinator.orchestration.jobs import cancel_job
 from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.protection_changes import verify_protection
 from coordinator.orchestration.protections import enable_protection
-from coordinator.orchestration.rehearsals import start_rehearsal
+from coordinator.orchestration.rehearsals import RehearsalWish, start_rehearsal
 from coordinator.orchestration.trust import revoke_host
 from coordinator.orchestration.vault import Vault
+from tests.support.virtual_clock import VirtualClock
 from tests.unit.coordinator.examples import SOURCE, TARGET
 from tests.unit.coordinator.vaults import (
     BY_ANN,
@@ -148,7 +151,7 @@ async def test_what_was_going_on_ends(vault: Vault) -> None:
 
 async def test_a_test_failover_keeps_the_replica(vault: Vault) -> None:
     await protect(vault)
-    await start_rehearsal(vault, BY_ANN, "web", None)
+    await start_rehearsal(vault, BY_ANN, "web", RehearsalWish())
     assert await refusal(vault) == "test-failover-exists"
 
 
@@ -158,3 +161,34 @@ async def test_an_end_cannot_be_cancelled(vault: Vault) -> None:
     with pytest.raises(DomainError) as caught:
         await cancel_job(vault, BY_ANN, job.id)
     assert caught.value.code == "job-not-cancellable"
+
+
+async def test_what_a_forgotten_host_does_not_manage_is_in_the_history(vault: Vault) -> None:
+    await protect(vault)
+    await disable(vault, Side.SOURCE, Side.TARGET)
+    await answer(vault, TARGET.id, FAILURE)
+    await answer(vault, SOURCE.id, Done())
+    assert (await kinds(vault)).count("forgotten-host-failed") == 1
+    async with vault.store.read() as records:
+        page = await records.history.page(limit=1000, after=0)
+    (told,) = [line.detail for line in page.items if line.kind == "forgotten-host-failed"]
+    assert told == "web at its target: disk-busy: A disk is in use. Stop who uses it."
+
+
+async def test_a_forgotten_target_cleans_its_test_failover_up_before_the_replica_goes(
+    vault: Vault, clock: VirtualClock
+) -> None:
+    protection = await protect(vault)
+    await start_rehearsal(vault, BY_ANN, "web", RehearsalWish())
+    clock.advance(1)
+    job = await disable(vault, Side.TARGET)
+    start, clean_up, remove = await open_orders(vault, TARGET.id)
+    assert start.withdrawn_at is not None
+    assert isinstance(clean_up.action, CleanUpRehearsal)
+    assert remove.action == RemoveReplica(protection.id, keep_disks=True)
+    await receive_outcome(vault, TARGET.id, clean_up.id, RehearsalCleanedUp(()))
+    assert (await the_job(vault, job.id)).is_at("stop replication at source")
+    await receive_outcome(vault, TARGET.id, remove.id, ReplicaRemoved(()))
+    await answer(vault, SOURCE.id, Done())
+    assert await is_gone(vault)
+    assert "forgotten-host-failed" not in await kinds(vault)

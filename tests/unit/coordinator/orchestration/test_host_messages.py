@@ -3,8 +3,8 @@ from datetime import timedelta
 
 import pytest
 
-from coordinator.domain.errors import ForbiddenError, RefusedError
-from coordinator.domain.identifiers import Generation, HostId, OrderId, ProtectionId
+from coordinator.domain.errors import ForbiddenError, RefusedError, UnknownObjectError
+from coordinator.domain.identifiers import Generation, HostId, MachineId, OrderId, ProtectionId
 from coordinator.domain.inventory import Inventory
 from coordinator.domain.orders import Failure, OrderProgress
 from coordinator.domain.points import PointReport
@@ -17,6 +17,7 @@ from tests.unit.coordinator.examples import MACHINE, NOW, SOURCE, TARGET
 from tests.unit.coordinator.vaults import (
     BY_ANN,
     equip,
+    kinds,
     protect,
     report,
     the_job,
@@ -42,6 +43,40 @@ async def test_an_inventory_takes_the_place_of_the_one_before(vault: Vault) -> N
         assert (await records.inventories.machines_page()).items == (MACHINE,)
 
 
+async def test_a_point_of_another_content_is_told_once_and_not_believed(vault: Vault) -> None:
+    before = await protect(vault)
+    for _ in range(2):
+        await report(vault, 1, 2, chain_digest=bytes(32))
+    protection = await the_protection(vault)
+    assert protection.state == "resync-required"
+    assert protection.cause is not None
+    assert "Point 1 of protection" in protection.cause
+    assert "another digest" in protection.cause
+    assert (await kinds(vault)).count("resync-required") == 1
+    async with vault.store.read() as records:
+        found = {p.sequence: p.chain_digest for p in (await records.points.page(before)).items}
+    assert found == {1: (1).to_bytes(32, "big"), 2: bytes(32)}
+
+
+async def test_a_protection_follows_the_name_of_its_machine_at_its_source(vault: Vault) -> None:
+    protection = await protect(vault)
+    other = replace(MACHINE, host_id=TARGET.id, name="elsewhere")
+    await messages.replace_inventory(vault, TARGET.id, Inventory((other,), ()))
+    assert (await the_protection(vault)).machine_name == "web"
+    newer = replace(MACHINE, id=MachineId("newer"))
+    older = replace(MACHINE, name="web-old")
+    await messages.replace_inventory(vault, SOURCE.id, Inventory((older, newer), ()))
+    async with vault.store.read() as records:
+        assert (await records.protections.get("web-old")).id == protection.id
+        assert (await records.protections.get(MACHINE.id)).id == protection.id
+        with pytest.raises(UnknownObjectError):
+            await records.protections.get("web")
+    assert (await kinds(vault)).count("protection-renamed") == 1
+    await messages.replace_inventory(vault, SOURCE.id, Inventory((older, newer), ()))
+    await messages.replace_inventory(vault, SOURCE.id, Inventory((), ()))
+    assert (await kinds(vault)).count("protection-renamed") == 1
+
+
 async def test_points_come_from_the_target_of_the_present_generation_only(vault: Vault) -> None:
     protection = await protect(vault)
     for host_id in (SOURCE.id, HostId("other")):
@@ -50,10 +85,7 @@ async def test_points_come_from_the_target_of_the_present_generation_only(vault:
     with pytest.raises(RefusedError) as caught:
         await report(vault, 2, generation=Generation("older"))
     assert caught.value.code == "generation-unknown"
-    with pytest.raises(RefusedError) as caught:
-        await report(vault, 1, 2, chain_digest=bytes(32))
-    assert caught.value.code == "point-changed"
-    nobody = PointReport(ProtectionId("none"), protection.generation, (), (), True, 1)
+    nobody = PointReport(ProtectionId("none"), protection.generation, (), (), None, 1)
     with pytest.raises(ForbiddenError):
         await messages.receive_points(vault, TARGET.id, nobody)
     async with vault.store.read() as records:
@@ -112,5 +144,7 @@ async def test_progress_is_taken_from_the_host_of_an_open_order(vault: Vault) ->
         await messages.receive_progress(vault, TARGET.id, replace(step, order_id=OrderId("x")))
     assert vault.progress.get(job.id) is None
     await messages.receive_progress(vault, TARGET.id, step)
-    assert vault.progress.get(job.id) == step
+    told = vault.progress.get(job.id)
+    assert told is not None
+    assert (told.done_bytes, told.total_bytes) == (1, 2)
     assert (await the_job(vault, job.id)).state == "running"

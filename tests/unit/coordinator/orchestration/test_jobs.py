@@ -12,7 +12,7 @@ from coordinator.orchestration.host_messages import receive_replication
 from coordinator.orchestration.jobs import cancel_job
 from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.protections import enable_protection
-from coordinator.orchestration.rehearsals import clean_up_rehearsal, start_rehearsal
+from coordinator.orchestration.rehearsals import RehearsalWish, clean_up_rehearsal, start_rehearsal
 from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.examples import SOURCE, TARGET
 from tests.unit.coordinator.orchestration.test_outcomes import STARTED, answer, begin
@@ -96,20 +96,20 @@ async def test_what_has_begun_keeps_its_outcome_and_the_job_goes_on(vault: Vault
 
 async def test_a_test_failover_that_never_began_does_not_block_the_next_one(vault: Vault) -> None:
     await protect(vault)
-    job = await start_rehearsal(vault, BY_ANN, "web", None)
+    job = await start_rehearsal(vault, BY_ANN, "web", RehearsalWish())
     await cancel_job(vault, BY_ANN, job.id)
     await answer(vault, TARGET.id, Withdrawn())
     async with vault.store.read() as records:
         (rehearsal,) = await records.rehearsals.all()
     assert rehearsal.state is RehearsalState.CLEANED_UP
     assert not rehearsal.is_successful
-    again = await start_rehearsal(vault, BY_ANN, "web", None)
+    again = await start_rehearsal(vault, BY_ANN, "web", RehearsalWish())
     assert again.state is JobState.RUNNING
 
 
 async def test_a_clean_up_that_never_began_may_be_asked_for_again(vault: Vault) -> None:
     await protect(vault)
-    await start_rehearsal(vault, BY_ANN, "web", None)
+    await start_rehearsal(vault, BY_ANN, "web", RehearsalWish())
     await answer(vault, TARGET.id, STARTED)
     job = await clean_up_rehearsal(vault, BY_ANN, "web", "")
     await cancel_job(vault, BY_ANN, job.id)

@@ -20,7 +20,7 @@ from coordinator.domain.orders import (
 from coordinator.domain.protections import ProtectionState
 from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.protections import enable_protection
-from coordinator.orchestration.rehearsals import start_rehearsal
+from coordinator.orchestration.rehearsals import RehearsalWish, start_rehearsal
 from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.examples import SOURCE, TARGET
 from tests.unit.coordinator.vaults import (
@@ -157,7 +157,7 @@ async def test_a_rehearsal_succeeds_by_being_started_only(
     vault: Vault, outcome: Outcome, state: str
 ) -> None:
     await protect(vault)
-    job = await start_rehearsal(vault, BY_ANN, "web", None)
+    job = await start_rehearsal(vault, BY_ANN, "web", RehearsalWish())
     vault.progress.take(job.id, OrderProgress(OrderId("o"), "recover", 1, 2))
     await answer(vault, TARGET.id, outcome)
     assert (await the_job(vault, job.id)).state == state

@@ -15,21 +15,26 @@ from coordinator.domain.orders import (
     DigestPoint,
     DiskDigest,
     Done,
+    ExportPoint,
     Failure,
     Order,
     PointDigests,
+    PointExported,
     Withdrawn,
 )
+from coordinator.domain.point_exports import ExportWish
 from coordinator.domain.points import PointKind
 from coordinator.domain.protections import ProtectionState
 from coordinator.orchestration.jobs import cancel_job
 from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.points import (
     digest_point,
+    export_point,
     points_page,
     retention_status,
     selected_point,
 )
+from coordinator.orchestration.trust import revoke_host
 from coordinator.orchestration.vault import Vault
 from coordinator.store.points import PointFilter
 from tests.unit.coordinator.examples import TARGET, recovery_point
@@ -186,3 +191,43 @@ async def test_a_point_of_nothing_is_not_read(vault: Vault) -> None:
     await equip(vault)
     with pytest.raises(UnknownObjectError):
         await digest_point(vault, BY_ANN, "web", "latest")
+
+
+async def test_a_host_that_nobody_trusts_reads_nothing(vault: Vault) -> None:
+    await protect_with_points(vault)
+    await revoke_host(vault, BY_ANN, "b1", "")
+    for ask in (
+        digest_point(vault, BY_ANN, "web", "latest"),
+        export_point(vault, BY_ANN, "web", "latest", ExportWish(0, "web.raw")),
+    ):
+        with pytest.raises(DomainError) as caught:
+            await ask
+        assert caught.value.code == "host-revoked"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (PointExported("/e/web.raw", DiskDigest("d", "d.vhdx", 9, "ab" * 32)), "succeeded"),
+        (Failure("file-exists", "There is a file.", "Choose another name."), "failed"),
+        (Done(), "failed"),
+    ],
+)
+async def test_an_export_ends_with_its_order(
+    vault: Vault, outcome: PointExported | Failure | Done, state: str
+) -> None:
+    await protect_with_points(vault)
+    job = await export_point(vault, BY_ANN, "web", "latest", ExportWish(1, "web.raw"))
+    order = await the_order(vault, TARGET.id)
+    assert isinstance(order.action, ExportPoint)
+    assert (order.action.sequence, order.action.disk, order.action.file_name) == (4, 1, "web.raw")
+    await receive_outcome(vault, TARGET.id, order.id, outcome)
+    assert (await the_job(vault, job.id)).state == state
+
+
+async def test_an_export_that_has_not_begun_can_be_cancelled(vault: Vault) -> None:
+    await protect_with_points(vault)
+    job = await export_point(vault, BY_ANN, "web", "latest", ExportWish(0, "web.raw"))
+    await cancel_job(vault, BY_ANN, job.id)
+    await receive_outcome(vault, TARGET.id, (await the_order(vault, TARGET.id)).id, Withdrawn())
+    assert (await the_job(vault, job.id)).state == "cancelled"

@@ -4,6 +4,8 @@ from datetime import timedelta
 import pytest
 
 from coordinator.domain.errors import RefusedError, UnknownObjectError
+from coordinator.domain.identifiers import HostId
+from coordinator.domain.inventory import Inventory
 from coordinator.domain.orders import AcceptReplica, Failure, ReplicaAccepted, Seed
 from coordinator.domain.policy_settings import PolicySettings
 from coordinator.orchestration.catalogue import create_policy
@@ -11,7 +13,7 @@ from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.protections import DiskWishes, enable_protection
 from coordinator.orchestration.storage_mappings import StorageNames, create_storage_mapping
 from coordinator.orchestration.vault import Vault
-from tests.unit.coordinator.examples import SOURCE, TARGET
+from tests.unit.coordinator.examples import MACHINE, SOURCE, TARGET
 from tests.unit.coordinator.vaults import (
     BY_ANN,
     equip,
@@ -42,6 +44,23 @@ async def test_a_machine_is_protected_once(vault: Vault) -> None:
     with pytest.raises(RefusedError, match="web is protected already"):
         await enable_protection(vault, BY_ANN, "web", "b1", "quick")
     assert len(await open_orders(vault, TARGET.id)) == 1
+
+
+async def test_a_machine_that_two_hosts_list_is_replicated_from_the_one_that_is_named(
+    vault: Vault,
+) -> None:
+    await equip(vault)
+    third = replace(SOURCE, id=HostId("third"), name="a2")
+    await save(vault, third)
+    async with vault.store.write() as records:
+        twin = replace(MACHINE, host_id=third.id)
+        await records.inventories.replace(third.id, Inventory((twin,), ()))
+    with pytest.raises(RefusedError, match="More than one host"):
+        await enable_protection(vault, BY_ANN, "web", "b1", "quick")
+    with pytest.raises(UnknownObjectError):
+        await enable_protection(vault, BY_ANN, "web", "b1", "quick", source="b1")
+    await enable_protection(vault, BY_ANN, "web", "b1", "quick", source="a2")
+    assert (await the_protection(vault)).source_host_id == third.id
 
 
 async def test_a_failed_attempt_is_begun_again_with_other_settings(vault: Vault) -> None:

@@ -3,13 +3,15 @@ from datetime import timedelta
 
 from coordinator.domain.identifiers import HostId, JobId, OrderId, ProtectionId
 from coordinator.domain.orders import Failure, OrderProgress
-from coordinator.domain.replication import ReplicationReport, ReplicationState
+from coordinator.domain.replication import ReplicationReport, ReplicationState, Verification
 from coordinator.orchestration.soft_state import (
     KEEP_EVERY,
     LATE_SECONDS,
+    AverageRate,
     JobProgress,
     Replacements,
     ReplicationReports,
+    ToldProgress,
 )
 from coordinator.orchestration.vault import Vault
 from tests.support.virtual_clock import VirtualClock
@@ -64,14 +66,37 @@ def test_a_source_is_trusted_for_its_protection_only() -> None:
     assert not reports.is_source(ProtectionId("q"), HostId("a"))
 
 
-def test_progress_lives_as_long_as_the_order() -> None:
-    progress, job = JobProgress(), JobId("j")
+def test_progress_lives_as_long_as_the_order(clock: VirtualClock) -> None:
+    progress, job = JobProgress(clock), JobId("j")
     step = OrderProgress(OrderId("o"), "recover", 1, 2)
     progress.take(job, step)
-    assert progress.get(job) == step
+    assert progress.get(job) == ToldProgress(1, 2, None, clock.now())
     progress.forget(job)
     progress.forget(job)
     assert progress.get(job) is None
+
+
+def test_a_rate_is_measured_from_the_first_that_was_told(clock: VirtualClock) -> None:
+    rate = AverageRate()
+    assert rate.after(100, clock.now()) is None
+    clock.advance(4)
+    assert rate.after(120, clock.now()) == 5
+    clock.advance(4)
+    assert rate.after(120, clock.now()) == 2.5
+    assert rate.after(0, clock.now()) is None, "it began anew"
+
+
+def test_a_verification_is_measured_while_it_runs(clock: VirtualClock) -> None:
+    reports = ReplicationReports()
+
+    def told(checked: int, *, is_finished: bool = False) -> float | None:
+        of_it = Verification("v", checked, 100, 0, is_finished, None)
+        reports.take(replace(REPORT, reported_at=clock.now(), verification=of_it))
+        clock.advance(2)
+        return reports.verification_rate(REPORT.protection_id)
+
+    assert [told(0), told(10), told(30)] == [None, 5.0, 7.5]
+    assert told(100, is_finished=True) is None
 
 
 def test_a_certificate_was_replaced_lately_for_a_minute(clock: VirtualClock) -> None:

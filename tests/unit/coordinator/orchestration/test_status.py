@@ -6,22 +6,19 @@ import pytest
 from coordinator.domain.control import VaultMode
 from coordinator.domain.health import HealthLevel
 from coordinator.domain.hosts import HostState
-from coordinator.domain.orders import OrderProgress
-from coordinator.domain.protections import ProtectionState
+from coordinator.domain.identifiers import RehearsalId
+from coordinator.domain.readiness import Verdict
+from coordinator.domain.rehearsals import Rehearsal, RehearsalState
 from coordinator.domain.replication import ReplicationReport, ReplicationState
 from coordinator.orchestration import status
-from coordinator.orchestration.protections import enable_protection
-from coordinator.orchestration.status import Progress
 from coordinator.orchestration.vault import Vault
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.coordinator.examples import SOURCE, TARGET
 from tests.unit.coordinator.vaults import (
-    BY_ANN,
     equip,
     protect,
     report,
     save,
-    the_order,
     the_protection,
 )
 
@@ -119,24 +116,56 @@ async def test_a_connected_host_was_seen_just_now(vault: Vault, clock: VirtualCl
     assert (target.is_connected, target.last_seen_at) == (False, None)
 
 
-async def test_progress_is_that_of_the_order_or_of_initial_replication_while_the_job_runs(
-    vault: Vault,
+async def test_whether_it_could_be_failed_over_follows_from_what_is_known_now(
+    vault: Vault, clock: VirtualClock
 ) -> None:
-    await equip(vault)
-    job = await enable_protection(vault, BY_ANN, "web", "b1", "quick")
-    assert status.job_progress(vault, job) is None
-    protection = await the_protection(vault)
-    initial = ReplicationReport(
-        protection.id, ReplicationState.INITIAL, None, 4, 9, 2.0, None, 0, vault.clock.now()
+    await protect(vault)
+    away = (await seen(vault)).readiness
+    assert (away.verdict, away.reason) == (
+        Verdict.UNKNOWN,
+        "Host b1 is not connected: its points cannot be read now.",
     )
-    vault.reports.take(initial)
-    assert status.job_progress(vault, job) == Progress(4, 9, 2.0)
-    order = await the_order(vault, TARGET.id)
-    vault.progress.take(job.id, OrderProgress(order.id, "accept", 1, 3))
-    assert status.job_progress(vault, job) == Progress(1, 3, 0.0)
-    done = job.task_done(vault.clock.now()).task_done(vault.clock.now())
-    assert status.job_progress(vault, done.task_done(vault.clock.now())) is None
-    assert status.replication_progress(protection, initial) == Progress(4, 9, 2.0)
-    assert status.replication_progress(protection, None) is None
-    over = replace(protection, state=ProtectionState.PROTECTED)
-    assert status.replication_progress(over, initial) is None
+    vault.presence.begin(TARGET.id)
+    await report(vault, 2, capture_started_at=clock.now(), capture_ended_at=clock.now())
+    clock.advance(4)
+    ready = (await seen(vault)).readiness
+    assert (ready.verdict, ready.point_age) == (Verdict.YES, timedelta(seconds=4))
+    async with vault.store.write() as records:
+        await vault.reconciliation.begin(records, "a test says so", clock.now())
+    assert (await seen(vault)).readiness.verdict is Verdict.UNKNOWN
+
+
+async def test_the_last_proof_is_told_beside_the_last_test(
+    vault: Vault, clock: VirtualClock
+) -> None:
+    protection = await protect(vault)
+    one = await seen(vault)
+    assert (one.rehearsal, one.last_success) == (None, None)
+    proof = Rehearsal(
+        RehearsalId("r1"),
+        protection.id,
+        protection.job_id,
+        RehearsalState.CLEANED_UP,
+        protection.generation,
+        1,
+        "web - test",
+        (),
+        clock.now(),
+        "mapped",
+        clock.now(),
+        was_started=True,
+        cleaned_up_at=clock.now(),
+    )
+    later = clock.now() + timedelta(days=1)
+    broken = replace(
+        proof,
+        id=RehearsalId("r2"),
+        state=RehearsalState.FAILED,
+        created_at=later,
+        cleaned_up_at=None,
+    )
+    await save(vault, proof, broken)
+    one = await seen(vault)
+    assert (one.rehearsal, one.last_success) == (broken, proof)
+    async with vault.store.read() as records:
+        assert await status.protection_status(vault, records, "web") == one

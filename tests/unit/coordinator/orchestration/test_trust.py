@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 
 from coordinator.domain.commands import by_operator
+from coordinator.domain.decisions import Decision
 from coordinator.domain.errors import ForbiddenError, IllegalTransitionError, RefusedError
 from coordinator.domain.hosts import HostState
 from coordinator.domain.identifiers import HostId
@@ -11,6 +12,7 @@ from coordinator.domain.orders import Done
 from coordinator.orchestration import trust
 from coordinator.orchestration.invitations import invite_host, readmit_host
 from coordinator.orchestration.outcomes import receive_outcome
+from coordinator.orchestration.protection_changes import change_policy, pause_protection
 from coordinator.orchestration.protections import enable_protection
 from coordinator.orchestration.sites import create_site
 from coordinator.orchestration.vault import Vault
@@ -217,3 +219,27 @@ async def test_the_certificates_of_an_operator_are_denied_by_its_name(vault: Vau
     (denied,) = listed(vault).certificates
     assert denied.identity == uri_name(Role.OPERATOR, "ann", vault.record.id)
     assert vault.denials.identity_refusal(Role.HOST, HostId("ann"), vault.record.id) is None
+
+
+async def test_two_orders_about_one_protection_both_fail_with_their_host(vault: Vault) -> None:
+    await protect(vault)
+    await pause_protection(vault, BY_ANN, "web")
+    await change_policy(vault, BY_ANN, "web", "quick")
+    await receive_outcome(vault, TARGET.id, (await the_order(vault, TARGET.id)).id, Done())
+    assert len(await open_orders(vault, SOURCE.id)) == 2
+    await trust.revoke_host(vault, BY_ANN, "a1", "stolen")
+    assert await open_orders(vault, SOURCE.id) == ()
+    protection = await the_protection(vault)
+    assert (protection.state, protection.is_paused) == ("protected", False)
+
+
+async def test_a_host_with_an_order_of_a_protection_that_is_gone_can_be_revoked(
+    vault: Vault,
+) -> None:
+    protection = await protect(vault)
+    job = await change_policy(vault, BY_ANN, "web", "quick")
+    async with vault.store.write() as records:
+        await records.save(Decision(removed=(protection,)), BY_ANN)
+    host = await trust.revoke_host(vault, BY_ANN, "b1", "stolen")
+    assert host.state is HostState.REVOKED
+    assert (await the_job(vault, job.id)).state == "failed"

@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from coordinator.domain.certificates import CertificateState
 from coordinator.domain.commands import by_operator
+from coordinator.domain.errors import RefusedError
 from coordinator.domain.grants import LIFE
 from coordinator.domain.identifiers import HostId
 from coordinator.orchestration import upkeep as module
@@ -233,3 +234,17 @@ async def test_a_contact_with_a_host_that_is_gone_does_no_harm(
     vault.presence.begin(HostId("nobody"))
     await upkeep.keep_contacts()
     assert vault.presence.contacts() == ()
+
+
+async def test_what_is_refused_meanwhile_costs_a_round_and_not_the_vault(
+    upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(module.log, "warning", lambda _event, **facts: lines.append(facts["error"]))
+
+    async def refuse(_vault: Vault) -> int:
+        raise RefusedError("gone", "It is gone.", "Look.")
+
+    monkeypatch.setattr(module, "end_rehearsals", refuse)
+    await upkeep.round()
+    assert lines == ["It is gone. Look."]

@@ -17,6 +17,7 @@ from coordinator.domain.orders import (
     Action,
     CleanUpRehearsal,
     DigestPoint,
+    ExportPoint,
     NicConnection,
     Order,
     RemoveReplica,
@@ -99,6 +100,9 @@ def test_every_order_says_what_was_decided() -> None:
     assert rehearse.guest_timeout.ToTimedelta() == timedelta(seconds=60)
     clean = order(CleanUpRehearsal(RehearsalId("r"), ProtectionId("p"))).clean_up_rehearsal
     assert (clean.rehearsal_id, clean.protection_id) == ("r", "p")
+    export = order(ExportPoint(ProtectionId("p"), Generation("g"), 9, 1, "web.raw")).export_point
+    assert (export.protection_id, export.generation, export.sequence) == ("p", "g", 9)
+    assert (export.disk, export.file_name) == (1, "web.raw")
     digest = order(DigestPoint(ProtectionId("p"), Generation("g"), 9)).digest_point
     assert (digest.protection_id, digest.generation, digest.sequence) == ("p", "g", 9)
 

@@ -17,6 +17,7 @@ from coordinator.domain.orders import (
     Measurement,
     NicConnection,
     PointDigests,
+    PointExported,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
@@ -24,7 +25,7 @@ from coordinator.domain.orders import (
     ReplicaRemoved,
     Withdrawn,
 )
-from coordinator.domain.points import PointKind
+from coordinator.domain.points import Covered, PointKind
 from coordinator.domain.replication import ReplicationState, Verification
 from coordinator.rpc import messages, translate
 from replikera.wire.v1 import orders_pb2, session_pb2, types_pb2
@@ -81,6 +82,9 @@ def test_every_outcome_is_understood() -> None:
     read = orders_pb2.PointDigests(
         disks=[orders_pb2.DiskDigest(disk_id="d", name="d.vhdx", size=5, sha256=b"\xab" * 32)]
     )
+    written = orders_pb2.PointExported(path="/e/web.raw", disk=read.disks[0])
+    told = PointExported("/e/web.raw", DiskDigest("d", "d.vhdx", 5, "ab" * 32))
+    assert outcome(point_exported=written) == told
     assert outcome(point_digests=read) == PointDigests((DiskDigest("d", "d.vhdx", 5, "ab" * 32),))
     silent = translate.outcome(
         orders_pb2.OrderOutcome(rehearsal_started=orders_pb2.RehearsalStarted(machine_id="m"))
@@ -111,6 +115,7 @@ def test_every_outcome_is_understood() -> None:
             )
         },
         {"point_digests": orders_pb2.PointDigests(disks=[orders_pb2.DiskDigest(sha256=b"x")])},
+        {"point_exported": orders_pb2.PointExported(path="/e")},
         {
             "point_digests": orders_pb2.PointDigests(
                 disks=[orders_pb2.DiskDigest(sha256=b"x" * 32, size=TOO_LARGE)]
@@ -237,9 +242,9 @@ def test_a_report_of_replication_that_makes_no_sense_is_refused(wrong: dict[str,
 
 
 def test_a_report_of_points_is_taken_over_whole() -> None:
-    report = translate.point_report(points(point(), released=[1, 2], is_complete=True))
+    report = translate.point_report(points(point(), released=[1, 2], covers_from=3, covers_to=9))
     assert (report.protection_id, report.generation, report.number) == ("p", "g", 7)
-    assert (report.released, report.is_complete) == ((1, 2), True)
+    assert (report.released, report.covered) == ((1, 2), Covered(3, 9))
     (found,) = report.points
     assert (found.sequence, found.kind, found.name) == (3, PointKind.NAMED, "before patch day")
     assert (found.capture_started_at, found.sealed_at) == (NOW, NOW + timedelta(seconds=2))

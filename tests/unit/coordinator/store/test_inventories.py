@@ -36,8 +36,15 @@ async def test_a_machine_is_found_by_name_or_id_unless_two_have_it(vault: Vault)
         assert await inventories.machine_of(TARGET.id, MACHINE.id) is None
         await inventories.replace(TARGET.id, Inventory((twin,), ()))
         for name in ("web", MACHINE.id):
-            with pytest.raises(RefusedError):
+            with pytest.raises(RefusedError, match=f"host lists machine {name}") as refused:
                 await inventories.machine(name)
+            assert "--source-host" in refused.value.remedy
+            assert await inventories.machine(name, TARGET.id) == twin
+            assert await inventories.machine(name, SOURCE.id) == MACHINE
+        await inventories.replace(TARGET.id, Inventory((replace(twin, id=MachineId("n")),), ()))
+        with pytest.raises(RefusedError, match="has the name web") as refused:
+            await inventories.machine("web")
+        assert "replikera vm list" in refused.value.remedy
         with pytest.raises(UnknownObjectError) as caught:
             await inventories.machine("nobody")
     assert caught.value.code == "unknown-machine"

@@ -201,6 +201,34 @@ async def test_policies_and_protections_of_an_old_vault_go_on_as_they_did(tmp_pa
     await store.close()
 
 
+async def test_a_test_failover_of_an_old_vault_ended_with_its_clean_up(tmp_path: Path) -> None:
+    path = tmp_path / "vault.db"
+    rehearsal = (
+        "INSERT INTO rehearsals (id, protection_id, job_id, state, generation, sequence, machine_name, nics, "
+        "created_at, disks, steps, removed, notes, was_started) "
+        "VALUES ('{id}', 'pr1', '{job}', '{state}', 'gen', 1, 'web', '[]', 1, '[]', '[]', '[]', '', 1)"
+    )
+    job = (
+        "INSERT INTO jobs VALUES ('{id}', 'clean-up-test-failover', 'web', 'pr1', '{of}', '{state}', '[]', 9, "
+        "NULL, NULL, 5000)"
+    )
+    make_first_schema(
+        path,
+        *OLD_ROWS,
+        rehearsal.format(id="over", job="c1", state="cleaned-up"),
+        job.format(id="c1", of="over", state="succeeded"),
+        rehearsal.format(id="lost", job="gone", state="cleaned-up"),
+        rehearsal.format(id="stuck", job="c2", state="failed"),
+        job.format(id="c2", of="stuck", state="failed"),
+    )
+    store = Store(path)
+    await store.open()
+    async with store.read() as records:
+        ends = {item.id: item.cleaned_up_at for item in await records.rehearsals.all()}
+    assert ends == {"over": EPOCH + timedelta(milliseconds=5), "lost": None, "stuck": None}
+    await store.close()
+
+
 async def test_an_old_database_without_a_vault_goes_on_as_that(tmp_path: Path) -> None:
     path = tmp_path / "vault.db"
     make_first_schema(path)

@@ -13,6 +13,7 @@ from coordinator.domain.point_selection import (
 )
 from coordinator.domain.points import (
     MAX_INTEGER,
+    Covered,
     PointChanges,
     PointKind,
     PointReport,
@@ -82,10 +83,20 @@ async def test_points_of_another_generation_are_kept_apart(vault: Vault) -> None
         newest = await records.points.newest(protection)
         assert isinstance(newest, RecoveryPoint)
         assert newest.sequence == 1
-        whole = PointReport(protection.id, other, (), (), is_complete=True, number=1)
-        assert await records.points.known(whole) == {9: old.chain_digest}
-        change = PointReport(protection.id, other, (old,), (1, 2), is_complete=False, number=1)
+        change = PointReport(protection.id, other, (old,), (1, 2), None, number=1)
         assert await records.points.known(change) == {9: old.chain_digest}
+
+
+async def test_what_a_page_covers_and_does_not_name_goes(vault: Vault) -> None:
+    protection = await protect(vault)
+    await report(vault, *range(2, 41))
+    lineage = (protection.id, protection.generation)
+    page = PointChanges(*lineage, (), (3,), Covered(10, 30), (12, 29))
+    async with vault.store.write() as records:
+        await records.points.apply(page)
+        left = await records.points.page(protection, None, 100)
+    found = [point.sequence for point in reversed(left.items)]
+    assert found == [1, 2, *range(4, 10), 12, 29, *range(31, 41)]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -46,6 +46,8 @@ async def test_jobs_and_test_failovers_are_listed_newest_first(vault: Vault) -> 
         "web - test",
         (),
         NOW,
+        "mapped",
+        NOW + timedelta(14),
     )
     second = replace(
         first,
@@ -62,6 +64,7 @@ async def test_jobs_and_test_failovers_are_listed_newest_first(vault: Vault) -> 
         assert await records.unfinished_rehearsal(protection.id) == second
         assert await records.last_rehearsals_of((protection,)) == {protection.id: second}
         assert await records.last_rehearsals_of(()) == {}
+        assert await records.last_successes_of((protection,)) == {}
     await save(vault, replace(second, state=RehearsalState.CLEANED_UP))
     async with vault.store.read() as records:
         assert await records.unfinished_rehearsal(protection.id) is None
@@ -147,3 +150,35 @@ async def test_what_reconciliation_needs_is_found_whole(vault: Vault) -> None:
     async with vault.store.read() as reading:
         assert await reading.all_open_orders() == (order,)
         assert await reading.unused_keys() == (key,)
+
+
+async def test_the_last_success_is_the_newest_that_was_started_and_cleaned_up(vault: Vault) -> None:
+    protection = await protect(vault)
+
+    def test_failover(number: int, state: RehearsalState, *, was_started: bool) -> Rehearsal:
+        return Rehearsal(
+            RehearsalId(f"r{number}"),
+            protection.id,
+            protection.job_id,
+            state,
+            protection.generation,
+            number,
+            "web - test",
+            (),
+            NOW + timedelta(days=number),
+            "mapped",
+            NOW + timedelta(days=number + 14),
+            was_started=was_started,
+        )
+
+    await save(
+        vault,
+        test_failover(1, RehearsalState.CLEANED_UP, was_started=True),
+        proof := test_failover(2, RehearsalState.CLEANED_UP, was_started=True),
+        test_failover(3, RehearsalState.CLEANED_UP, was_started=False),
+        last := test_failover(4, RehearsalState.FAILED, was_started=True),
+    )
+    async with vault.store.read() as records:
+        assert await records.last_successes_of((protection,)) == {protection.id: proof}
+        assert await records.last_successes_of(()) == {}
+        assert await records.last_rehearsals_of((protection,)) == {protection.id: last}

@@ -19,7 +19,11 @@ async def test_hosts_are_listed_by_name_and_shown_one_by_one(vault: Vault, carl:
         ("b1", "disconnected"),
     ]
     shown = await carl.get("/hosts/a1")
-    assert shown == listed[0] | {"certificates": [], "replica_folders": []}
+    assert shown == listed[0] | {
+        "certificates": [],
+        "replica_folders": [],
+        "storage_path": "",
+    }
 
 
 async def test_a_host_is_invited_to_a_site_there_is(carl: Asking) -> None:

@@ -4,7 +4,7 @@ from urllib.parse import quote
 import pytest
 
 from coordinator.domain.operators import OperatorRole
-from coordinator.domain.orders import DiskDigest, PointDigests
+from coordinator.domain.orders import DiskDigest, PointDigests, PointExported
 from coordinator.domain.points import PointKind
 from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.vault import Vault
@@ -133,3 +133,18 @@ async def test_who_may_only_read_orders_no_digest(vault: Vault, otto: Asking) ->
     del otto
     carl = await asking(vault, "carl", OperatorRole.CONTRIBUTOR)
     assert await carl.refusal("POST", f"{POINTS}/latest/digest") == (403, "role-not-allowed")
+
+
+async def test_an_export_is_a_job_that_tells_where_the_file_is(vault: Vault, otto: Asking) -> None:
+    body = {"file_name": "web.raw", "disk": 0}
+    response = await otto.ask("POST", f"{POINTS}/latest/export", body)
+    assert response.status == 202
+    path = response.headers["Location"].removeprefix("/api/v1")
+    order = await the_order(vault, TARGET.id)
+    disk = DiskDigest("disk-1", "system.vhdx", 1 << 30, "ab" * 32)
+    await receive_outcome(vault, TARGET.id, order.id, PointExported("/exports/web.raw", disk))
+    job = await otto.get(path)
+    assert (job["kind"], job["state"]) == ("export-point", "succeeded")
+    assert job["result"]["path"] == "/exports/web.raw"
+    assert job["result"]["disk"]["sha256"] == "ab" * 32
+    assert job["result"]["point"]["sequence"] == 3

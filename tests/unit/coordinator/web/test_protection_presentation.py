@@ -5,8 +5,10 @@ from coordinator.domain.health import Health, HealthLevel
 from coordinator.domain.identifiers import JobId, MachineId, RehearsalId
 from coordinator.domain.orders import GuestReport, Measurement, NicConnection, RecoveredDisk
 from coordinator.domain.protections import ProtectionState
+from coordinator.domain.readiness import Readiness, Verdict
 from coordinator.domain.rehearsals import Rehearsal, RehearsalState
-from coordinator.orchestration.status import Progress, ProtectionStatus
+from coordinator.orchestration.progress import Progress
+from coordinator.orchestration.status import ProtectionStatus
 from coordinator.web import protection_presentation as presentation
 from tests.unit.coordinator.examples import (
     LATER,
@@ -30,6 +32,8 @@ REHEARSAL = Rehearsal(
     "web - test",
     (NicConnection("n", ""),),
     NOW,
+    "mapped",
+    LATER,
     MachineId("m"),
     (RecoveredDisk("d", "/r", 9),),
     (Measurement("boot", 1.5),),
@@ -37,6 +41,7 @@ REHEARSAL = Rehearsal(
     ("web - test",),
     "fine",
     was_started=True,
+    cleaned_up_at=LATER,
 )
 
 
@@ -52,6 +57,9 @@ def test_a_protection_is_shown_with_health_lag_and_newest_point() -> None:
         timedelta(seconds=2.5),
         None,
         REHEARSAL,
+        None,
+        Readiness(Verdict.YES, "Its newest point 4 is 3 s old.", timedelta(seconds=2.5)),
+        REHEARSAL,
     )
     shown = presentation.protection(status)
     assert (shown.name, shown.source_host, shown.target_host) == ("web", "a1", "b1")
@@ -63,18 +71,47 @@ def test_a_protection_is_shown_with_health_lag_and_newest_point() -> None:
     assert shown.test_failover.state == "cleaned-up"
     assert shown.grant is not None
     assert (shown.grant.version, shown.grant.not_after) == (3, LATER)
+    assert shown.rpo_critical_seconds > shown.rpo_target_seconds
+    assert shown.failover_now.model_dump(mode="json") == {
+        "answer": "yes",
+        "reason": "Its newest point 4 is 3 s old.",
+        "newest_point_age_seconds": 2.5,
+    }
+    assert shown.last_proved is not None
+    assert (shown.last_proved.test_failover, shown.last_proved.ended_at) == ("r", LATER)
+    assert (shown.last_proved.point.generation, shown.last_proved.point.sequence) == ("gen-1", 4)
+
+
+def test_what_is_not_known_of_a_protection_is_null() -> None:
     unknown = ProtectionStatus(
-        PROTECTION, SOURCE, TARGET, POLICY, Health(HealthLevel.UNKNOWN), None, None, None, None
+        PROTECTION,
+        SOURCE,
+        TARGET,
+        POLICY,
+        Health(HealthLevel.UNKNOWN),
+        None,
+        None,
+        None,
+        None,
+        None,
+        Readiness(Verdict.UNKNOWN, "Away."),
+        None,
     )
     blank = presentation.protection(unknown)
     assert (blank.newest_point, blank.lag_seconds, blank.test_failover) == (None, None, None)
     assert blank.grant is None
+    assert blank.last_proved is None
+    assert (blank.failover_now.answer, blank.failover_now.newest_point_age_seconds) == (
+        "unknown",
+        None,
+    )
 
 
 def test_a_test_failover_is_shown_whole() -> None:
     shown = presentation.rehearsal(REHEARSAL, "web")
     assert (shown.protection, shown.point.sequence) == ("web", 4)
     assert shown.is_successful
+    assert shown.cleaned_up_at == LATER
     assert shown.model_dump(mode="json")["disks"] == [{"disk_id": "d", "path": "/r", "size": 9}]
     assert [(nic.nic_id, nic.network) for nic in shown.nics] == [("n", "")]
     assert shown.guest is not None
@@ -85,7 +122,7 @@ def test_a_test_failover_is_shown_whole() -> None:
 
 def test_a_job_is_shown_with_its_tasks_progress_and_what_may_be_done() -> None:
     job = enabling()[1]
-    shown = presentation.job(job, Progress(1, 2, 3.0))
+    shown = presentation.job(job, Progress(1, 2, 3.0, NOW))
     assert [task.state for task in shown.tasks] == ["running", "waiting", "waiting"]
     assert shown.progress is not None
     assert (shown.progress.done_bytes, shown.progress.rate) == (1, 3.0)

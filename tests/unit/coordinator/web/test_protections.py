@@ -52,10 +52,52 @@ async def test_a_test_failover_is_started_shown_and_cleaned_up(vault: Vault, own
     assert cleaning["kind"] == "clean-up-test-failover"
 
 
-@pytest.mark.parametrize("point", [None, 0, "first", True, 2**63])
-async def test_a_point_is_latest_or_a_sequence(owner: Asking, point: object) -> None:
-    body = {"point": point}
-    assert await owner.refusal("POST", "/protections/web/test-failovers", body) == (
-        422,
-        "invalid-request",
-    )
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"point": None}, "invalid-request"),
+        ({"point": 0}, "invalid-request"),
+        ({"point": True}, "invalid-request"),
+        ({"point": 2**63}, "invalid-request"),
+        ({"point": "first"}, "invalid-point"),
+        ({"point": "latest", "network": ""}, "invalid-request"),
+        ({"point": "latest", "lasts_seconds": 0}, "invalid-request"),
+        ({"point": "latest", "lasts_seconds": "8h"}, "invalid-request"),
+    ],
+)
+async def test_a_test_failover_that_cannot_be_meant_is_refused(
+    owner: Asking, body: dict[str, object], code: str
+) -> None:
+    path = "/protections/web/test-failovers"
+    assert await owner.refusal("POST", path, body) == (422, code)
+
+
+async def test_a_test_failover_that_would_stand_for_ever_is_refused(
+    owner: Asking, vault: Vault
+) -> None:
+    await protect(vault)
+    body = {"point": "latest", "lasts_seconds": 2**63 - 1}
+    path = "/protections/web/test-failovers"
+    assert await owner.refusal("POST", path, body) == (422, "invalid-length")
+
+
+async def test_a_plan_tells_host_point_loss_and_networks(owner: Asking, vault: Vault) -> None:
+    await protect(vault)
+    plan = await owner.get("/protections/web/test-failovers/plan?point=1&network=none")
+    assert (plan["protection"], plan["target_host"], plan["point"]["sequence"]) == ("web", "b1", 1)
+    assert [(nic["network"], nic["rule"]) for nic in plan["nics"]] == [("", "not-wanted")] * 2
+    assert plan["expected_loss_seconds"] >= 0
+    assert (await owner.get("/test-failovers"))["items"] == []
+
+
+async def test_a_protection_tells_whether_it_could_be_failed_over_and_what_proved_it(
+    owner: Asking, vault: Vault
+) -> None:
+    await protect(vault)
+    shown = await owner.get("/protections/web")
+    assert shown["failover_now"] == {
+        "answer": "unknown",
+        "reason": "Host b1 is not connected: its points cannot be read now.",
+        "newest_point_age_seconds": None,
+    }
+    assert shown["last_proved"] is None

@@ -8,10 +8,8 @@ from replikera.cli.arguments import (
     parse_duration,
     parse_host_network,
     parse_interval,
-    parse_point,
     parse_positive_duration,
     parse_retention,
-    point_value,
 )
 
 
@@ -53,17 +51,6 @@ def test_a_network_is_named_with_its_host() -> None:
 def test_half_a_network_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="HOST/NETWORK"):
         parse_host_network(text)
-
-
-def test_a_point_is_latest_or_a_number() -> None:
-    assert point_value(parse_point("latest")) == "latest"
-    assert point_value(parse_point("17")) == 17
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "newest", "1.0", "007", "", "9" * 20])
-def test_other_points_are_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="replikera point list"):
-        parse_point(text)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_the_version_is_the_distributions(bare: Cli) -> None:
         ["host", "invite"],
         ["host", "invite", "--site", "a", "--valid-for", "soon"],
         ["network-mapping", "create", "--primary", "hv1", "--secondary", "hv2/lan"],
-        ["test-failover", "start", "web", "--point", "0"],
+        ["test-failover", "start", "web", "--point", ""],
         ["protection", "enable", "web", "--target-host", "hv2"],
         [
             "protection",

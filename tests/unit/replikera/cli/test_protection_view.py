@@ -2,12 +2,17 @@ import pytest
 
 from replikera.cli.protection_view import (
     advice,
+    failover_now,
+    hindrance,
     lag,
     lag_and_target,
+    last_proved,
     last_test_failover,
     newest_point,
     placement,
     replication,
+    trouble,
+    verdict,
 )
 
 
@@ -33,6 +38,58 @@ def test_the_last_test_failover_is_named_by_its_state() -> None:
     assert last_test_failover({"test_failover": None}) == "never"
     assert last_test_failover({"test_failover": {"id": "t"}}) == "unknown"
     assert last_test_failover({"test_failover": {"state": "started"}}) == "started"
+
+
+READY = {
+    "newest_point": {"sequence": 7},
+    "failover_now": {"answer": "yes", "newest_point_age_seconds": 61},
+}
+
+
+@pytest.mark.parametrize(
+    ("protection", "now", "why"),
+    [
+        (READY, "yes, point 7, 1m 1s old", None),
+        ({"failover_now": {"answer": "yes"}}, "yes, point unknown, of unknown age", None),
+        ({"failover_now": {"answer": "no", "reason": "Gone."}}, "no", "no. Gone."),
+        ({"failover_now": {"answer": "unknown", "reason": "Away."}}, "unknown", "unknown. Away."),
+        ({"failover_now": {"answer": "perhaps"}}, "unknown", "unknown"),
+        ({}, "unknown", "unknown"),
+    ],
+)
+def test_nothing_but_a_yes_is_a_yes(
+    protection: dict[str, object], now: str, why: str | None
+) -> None:
+    assert failover_now(protection) == now
+    assert hindrance(protection) == why
+    assert (verdict(protection) == "yes") == (why is None)
+
+
+PROVED = {"point": {"generation": "g1", "sequence": 5}, "ended_at": "2026-11-20T20:14:55Z"}
+
+
+@pytest.mark.parametrize(
+    ("protection", "text"),
+    [
+        ({}, "unknown"),
+        ({"last_proved": None}, "never"),
+        ({"generation": "g1", "last_proved": PROVED}, "2026-11-20 20:14:55Z, point 5"),
+        (
+            {"generation": "g2", "last_proved": PROVED},
+            "2026-11-20 20:14:55Z, point 5 of an earlier generation",
+        ),
+        ({"last_proved": {"ended_at": None}}, "at an unknown time, point unknown"),
+    ],
+)
+def test_the_last_proof_is_told_with_its_end_and_its_point(
+    protection: dict[str, object], text: str
+) -> None:
+    assert last_proved(protection) == text
+
+
+def test_trouble_has_no_name() -> None:
+    assert trouble({"name": "web"}) is None
+    assert trouble({"name": "web", "cause": "Full.", "remedy": "Free space"}) == "Full. Free space."
 
 
 def test_advice_is_cause_then_remedy() -> None:

@@ -1,5 +1,6 @@
 """A recovered disk is equal only by the word of every reader."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from replikera.lab.witness import WitnessError
 from replikera.ports.processes import Completed
 from replikera.system.files import SystemFiles
 from replikera.system.randomness import SystemRandomness
-from replikera.vhdx import create_image
+from replikera.vhdx import create_child, create_image, open_path
 from tests.support.lab import LabBench, make_bench
 
 POINT = Point("generation", 3)
@@ -58,6 +59,18 @@ async def test_readers_that_disagree_make_it_red(
 
 async def test_without_qemu_the_witness_decides_alone(tmp_path: Path) -> None:
     found = await compare(bench_with(ABSENT).machine, pair(tmp_path, b"x", b"x"), POINT)
+    assert found.is_equal
+    assert found.readers == ("witness",)
+
+
+async def test_of_a_child_only_the_witness_is_asked(tmp_path: Path) -> None:
+    disks = pair(tmp_path, b"x", b"x")
+    files, randomness = SystemFiles(), SystemRandomness()
+    with files.create(tmp_path / "child") as file:
+        parent = open_path(files, disks.recovered)
+        create_child(file, parent, parent_path=disks.recovered, randomness=randomness).close()
+    child = replace(disks, recovered=tmp_path / "child")
+    found = await compare(bench_with(DIFFERENT).machine, child, POINT)
     assert found.is_equal
     assert found.readers == ("witness",)
 

@@ -86,12 +86,13 @@ async def test_the_machine_has_every_disk(
 async def test_protection_follows_a_policy_of_two_seconds(tmp_path: Path) -> None:
     bench = make_bench()
     line = make_line(bench, tmp_path)
+    await line.map_networks()
     await line.make_policy()
     await line.protect()
     assert bench.programs.ran == [
-        "replikera policy create every-2s --copy-frequency 2s --retention 24h",
         "replikera network-mapping create --primary primary-host/production "
         "--secondary secondary-host/production --test-network test",
+        "replikera policy create every-2s --copy-frequency 2s --retention 24h",
         "replikera protection enable web01 --target-host secondary-host --policy every-2s --wait",
     ]
 

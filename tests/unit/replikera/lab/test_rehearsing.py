@@ -52,12 +52,12 @@ async def test_a_wrong_recovered_disk_is_found(tmp_path: Path) -> None:
 async def test_what_the_clean_up_left_is_named(tmp_path: Path) -> None:
     _, vault, rehearsing, findings = set_up(tmp_path)
     vault.leaves_machine = True
-    left = tmp_path / "secondary/hypervisor/machines/web01-test"
-    left.mkdir(parents=True)
+    there = tmp_path / "secondary/hypervisor/machines/mine"
+    there.mkdir(parents=True)
     await rehearsing.rehearse("latest", findings)
     assert findings.leftovers == [
-        "machine web01 - test in the inventory of secondary-host",
-        str(left),
+        f"left: {tmp_path}/secondary/hypervisor/storage/rehearsals/5",
+        "left: machine web01 - test of secondary-host",
     ]
 
 

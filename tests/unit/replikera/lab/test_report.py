@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,4 +98,30 @@ def test_the_report_is_a_file_for_programs(tmp_path: Path) -> None:
             "problem": None,
             "equal": True,
         }
+    ]
+
+
+def test_the_time_to_recover_is_split_by_what_it_went_to() -> None:
+    findings = good()
+    steps = [
+        {"name": "recover disks", "seconds": 0.5},
+        {"name": "define machine", "seconds": 0.25},
+        {"name": "check isolation", "seconds": 0.25},
+        {"name": "start machine", "seconds": 2.0},
+        {"name": "guest answers", "seconds": 1.0},
+        {"name": "something else", "seconds": 4.0},
+    ]
+    findings.test_failovers = [{**findings.test_failovers[0], "steps": steps}]
+    findings.protections = [{"name": "web01", "lag_seconds": 1.5, "rpo_target_seconds": 6, "x": 1}]
+    report = document(findings, (), has_workload=True)
+    test: Any = report["test_failovers"]
+    assert test[0]["rto"] == {
+        "materialise": 0.5,
+        "define": 0.5,
+        "start": 2.0,
+        "check": 1.0,
+        "total": 8.0,
+    }
+    assert report["protections"] == [
+        {"machine": "web01", "lag_seconds": 1.5, "rpo_target_seconds": 6}
     ]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from replikera.lab.sample_disk import SAMPLE_DATA_BYTES, SAMPLE_DISK_BYTES, make_sample_disk
-from replikera.lab.witness import digest, read_disk
+from replikera.lab.witness import digest, open_disk
 from replikera.system.files import SystemFiles
 from replikera.system.randomness import SystemRandomness
 
@@ -14,9 +14,11 @@ def test_two_sample_disks_look_the_same_to_a_guest(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make_sample_disk(FILES, tmp_path / name, SystemRandomness())
     assert digest(FILES, tmp_path / "a") == digest(FILES, tmp_path / "b")
-    with FILES.open_read(tmp_path / "a") as file:
-        disk = read_disk(file)
-        data = sum(length for offset, length in disk.runs() if offset)
-        second = next(offset for offset, _ in list(disk.runs())[2:] if offset)
+    disk = open_disk(FILES, tmp_path / "a")
+    try:
+        runs = [run for run in disk.runs() if run.layer is not None]
+        data = sum(run.length for run in runs)
         assert (disk.size, data) == (SAMPLE_DISK_BYTES, SAMPLE_DATA_BYTES)
-        assert b"service=web level=info" in file.read(200, second)
+        assert b"service=web level=info" in (tmp_path / "a").read_bytes()[runs[1].offset :][:200]
+    finally:
+        disk.close()

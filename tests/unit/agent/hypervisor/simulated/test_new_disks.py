@@ -6,7 +6,7 @@ from agent.hypervisor.interface import HypervisorError
 from agent.hypervisor.simulated.new_disks import NewDisks
 from replikera.system.files import SystemFiles
 from replikera.system.randomness import SystemRandomness
-from replikera.vhdx import create_child, open_image
+from replikera.vhdx import ImageKind, create_child, open_image
 from tests.support.simulated_host import MIB, make_disk
 
 
@@ -35,15 +35,40 @@ def test_a_disk_is_described_as_its_file_is(new_disks: NewDisks, tmp_path: Path)
     assert first.disk_id != second.disk_id
 
 
+def make_child(folder: Path) -> Path:
+    """Return a disk with one sector of its own over a parent with another."""
+    files, randomness = SystemFiles(), SystemRandomness()
+    parent = make_disk(folder / "parent.vhdx", {0: b"p" * 512, 512: b"q" * 512})
+    with open_image(files.open_read(parent)) as above:
+        child = files.create(folder / "child.vhdx")
+        image = create_child(child, above, parent_path=parent, randomness=randomness)
+        image.write(b"c" * 512, 512)
+        image.close()
+    return folder / "child.vhdx"
+
+
+def test_a_differencing_disk_comes_with_what_its_parents_hold(
+    new_disks: NewDisks, tmp_path: Path
+) -> None:
+    child = make_child(tmp_path)
+    before = child.read_bytes(), (tmp_path / "parent.vhdx").read_bytes()
+    new_disks.check(child)
+    copy = new_disks.copy(child, tmp_path / "disks")
+    (tmp_path / "parent.vhdx").rename(tmp_path / "elsewhere.vhdx")
+    with open_image(SystemFiles().open_read(copy)) as image:
+        assert image.kind is ImageKind.DYNAMIC
+        buffer = bytearray(1536)
+        image.read_into(memoryview(buffer), 0)
+    assert buffer == b"p" * 512 + b"c" * 512 + bytes(512)
+    assert (child.read_bytes(), (tmp_path / "elsewhere.vhdx").read_bytes()) == before
+
+
 def test_what_cannot_be_protected_is_refused(new_disks: NewDisks, tmp_path: Path) -> None:
-    parent = make_disk(tmp_path / "parent.vhdx")
-    with open_image(SystemFiles().open_read(parent)) as above:
-        child = SystemFiles().create(tmp_path / "child.vhdx")
-        create_child(child, above, parent_path=parent, randomness=SystemRandomness()).close()
-    new_disks.check(parent)
-    with pytest.raises(HypervisorError, match="differencing") as caught:
-        new_disks.check(tmp_path / "child.vhdx")
-    assert "convert it" in caught.value.remedy
+    child = make_child(tmp_path)
+    (tmp_path / "parent.vhdx").unlink()
+    with pytest.raises(HypervisorError, match="parent") as caught:
+        new_disks.check(child)
+    assert caught.value.code == "bad-disk"
     with pytest.raises(HypervisorError, match="missing.vhdx"):
         new_disks.check(tmp_path / "missing.vhdx")
 

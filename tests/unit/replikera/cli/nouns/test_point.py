@@ -124,3 +124,16 @@ async def test_retention_is_shown_with_what_is_not_there(cli: Cli, vault: FakeVa
         "newest 8 at 2026-11-22 20:14:55.250Z",
         "newest application-consistent none",
     ]
+
+
+async def test_a_disk_is_exported_and_its_file_is_told(cli: Cli, vault: FakeVault) -> None:
+    result = {"point": {"generation": "g1", "sequence": 7}, "path": "/e/web.raw", "disk": DIGEST}
+    done = {**JOB, "kind": "export-point", "state": "succeeded", "result": result}
+    vault.says("POST", "/protections/web/points/7/export", done)
+    lines = await cli.lines("point", "export", "web", "7", "web.raw", "--disk", "1")
+    assert vault.requests[0][1:] == (
+        "/api/v1/protections/web/points/7/export",
+        {"disk": 1, "file_name": "web.raw"},
+    )
+    assert "file /e/web.raw" in lines
+    assert any("ab" * 32 in line for line in lines)

@@ -30,6 +30,8 @@ PROTECTION = {
     "lag_seconds": None,
     "progress": {"done_bytes": 1024, "total_bytes": 4096, "rate": 1024},
     "test_failover": None,
+    "failover_now": {"answer": "no", "reason": "It is not protected yet."},
+    "last_proved": None,
 }
 ENABLE = ("protection", "enable", "web", "--target-host", "hv2", "--policy", "gold")
 
@@ -38,6 +40,15 @@ async def test_enabling_starts_a_job(cli: Cli, vault: FakeVault) -> None:
     vault.says("POST", "/protections", JOB, status=202)
     assert await cli.json(*ENABLE) == JOB
     body = {"machine": "web", "target_host": "hv2", "policy": "gold"}
+    assert vault.requests == [("POST", "/api/v1/protections", body)]
+
+
+async def test_the_source_is_named_where_two_hosts_list_the_machine(
+    cli: Cli, vault: FakeVault
+) -> None:
+    vault.says("POST", "/protections", JOB, status=202)
+    await cli.json(*ENABLE, "--source-host", "hv1")
+    body = {"machine": "web", "target_host": "hv2", "policy": "gold", "source_host": "hv1"}
     assert vault.requests == [("POST", "/api/v1/protections", body)]
 
 
@@ -91,6 +102,8 @@ async def test_one_protection_is_shown(cli: Cli, vault: FakeVault) -> None:
         "cause No point yet",
         "remedy Wait",
         "progress 1.0 KiB of 4.0 KiB 1.0 KiB/s 3s left",
+        "failover now no. It is not protected yet.",
+        "last proved never",
         "last test failover never",
         "grant ends 2026-11-29 20:14:55Z",
         "generation g1",
@@ -167,7 +180,8 @@ async def test_disabling_asks_first_and_tells_what_stays_where(cli: Cli, vault: 
     result = await cli("protection", "disable", "web", "--forget", "target")
     assert result.exit_code != 0
     assert "All recovery points of web are removed" in result.stderr
-    assert "What is at its target host stays there" in result.stderr
+    assert "Nobody waits for its target host" in result.stderr
+    assert "stays there, and" not in result.stderr
     result = await cli("protection", "disable", "web", "--confirm", "db")
     assert "nothing was done" in result.stderr
     assert vault.requests == []

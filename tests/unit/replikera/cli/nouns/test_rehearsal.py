@@ -21,18 +21,65 @@ REHEARSAL: dict[str, Any] = {
     "removed": [],
     "notes": None,
     "is_successful": False,
+    "ends_at": "2026-03-15T12:00:00Z",
+}
+
+
+PLAN: dict[str, Any] = {
+    "protection": "web",
+    "target_host": "hv2",
+    "storage_path": "/vm",
+    "point": {"generation": "g1", "sequence": 7},
+    "captured_at": "2026-03-01T12:00:00.5Z",
+    "expected_loss_seconds": 12.0,
+    "nics": [
+        {"nic_id": "n0", "network": "lan - test 1", "subnet": "", "rule": "created"},
+        {"nic_id": "n1", "network": "", "subnet": "", "rule": "not-connected"},
+    ],
+    "created_networks": ["lan - test 1"],
 }
 
 
 @pytest.mark.parametrize(
-    ("options", "point"), [((), "latest"), (("--point", "latest"), "latest"), (("--point", "7"), 7)]
+    ("options", "body"),
+    [
+        ((), {"point": "latest"}),
+        (("--point", "7"), {"point": "7"}),
+        (("--point", "2026-03-01T12:00:00Z"), {"point": "2026-03-01T12:00:00Z"}),
+        (("--network", "create"), {"point": "latest", "network": "create"}),
+        (("--for", "8h"), {"point": "latest", "lasts_seconds": 28_800}),
+    ],
 )
 async def test_a_test_failover_is_started_from_a_point(
-    cli: Cli, vault: FakeVault, options: tuple[str, ...], point: object
+    cli: Cli, vault: FakeVault, options: tuple[str, ...], body: object
 ) -> None:
     vault.says("POST", "/protections/web/test-failovers", JOB, status=202)
     assert await cli.json("test-failover", "start", "web", *options) == JOB
-    assert vault.requests == [("POST", "/api/v1/protections/web/test-failovers", {"point": point})]
+    assert vault.requests == [("POST", "/api/v1/protections/web/test-failovers", body)]
+
+
+async def test_a_dry_run_tells_everything_and_starts_nothing(cli: Cli, vault: FakeVault) -> None:
+    vault.says("GET", "/protections/web/test-failovers/plan", PLAN)
+    command = ("test-failover", "start", "web", "--network", "my lab", "--dry-run")
+    assert await cli.json(*command) == PLAN
+    result = await cli(*command)
+    assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [
+        "vm web",
+        "target host hv2",
+        "disks go to /vm",
+        "point 7",
+        "captured from 2026-03-01 12:00:00.500Z",
+        "expected data loss 12s",
+        "networks made for it lan - test 1",
+        "",
+        "ADAPTER NETWORK SUBNET RULE",
+        "n0 lan - test 1 - created",
+        "n1 disconnected - not-connected",
+    ]
+    assert result.stderr == (
+        "next: replikera test-failover start web --point latest --network 'my lab' --wait\n"
+    )
+    assert {method for method, _, _ in vault.requests} == {"GET"}
 
 
 async def test_the_start_can_be_waited_for(cli: Cli, vault: FakeVault) -> None:
@@ -71,6 +118,7 @@ async def test_a_test_failover_is_shown_by_its_id(cli: Cli, vault: FakeVault) ->
         "guest healthy",
         "guest says 41 records",
         "successful no",
+        "cleaned up by itself 2026-03-15 12:00:00Z",
         "",
         "DISK SIZE PATH",
         "d0 1.0 GiB /r/d0.vhdx",

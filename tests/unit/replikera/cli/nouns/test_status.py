@@ -13,10 +13,22 @@ PROTECTION: dict[str, Any] = {
     "target_host": "hv2",
     "state": "protected",
     "health": "healthy",
+    "generation": "g1",
     "newest_point": {"sequence": 7, "capture_started_at": "2026-11-22T20:14:55.5Z"},
     "lag_seconds": 21.2,
     "test_failover": {"id": "t1", "state": "cleaned-up"},
+    "failover_now": {
+        "answer": "yes",
+        "reason": "Its newest point 7 is 22 s old.",
+        "newest_point_age_seconds": 21.2,
+    },
+    "last_proved": {
+        "test_failover": "t1",
+        "point": {"generation": "g1", "sequence": 5},
+        "ended_at": "2026-11-20T20:14:55Z",
+    },
 }
+HEADINGS = "VM SOURCE TARGET STATE HEALTH LAG FAILOVER NOW LAST PROVED TEST FAILOVER"
 
 
 def status(**changes: object) -> dict[str, Any]:
@@ -38,11 +50,14 @@ async def test_everything_is_answered_at_a_glance(cli: Cli, vault: FakeVault) ->
     assert result.exit_code == 0
     assert squeezed(result.stdout) == [
         "vault lab",
+        "at risk no",
         "health healthy",
         "hosts 2 of 2 connected",
+        "could fail over 1 of 1",
         "jobs running 0",
-        "VM SOURCE TARGET STATE HEALTH LAG NEWEST POINT LAST TEST FAILOVER",
-        "web hv1 hv2 protected healthy 22s 7 at 2026-11-22 20:14:55.500Z cleaned-up",
+        HEADINGS,
+        "web hv1 hv2 protected healthy 22s yes, point 7, 22s old "
+        "2026-11-20 20:14:55Z, point 5 cleaned-up",
     ]
     assert result.stderr == ""
     assert vault.requests == [("GET", "/api/v1/status", None)]
@@ -60,16 +75,22 @@ async def test_what_is_wrong_comes_with_what_to_do(cli: Cli, vault: FakeVault) -
         "lag_seconds": None,
         "cause": "hv2 is away.",
         "remedy": "Start its agent",
+        "failover_now": {"answer": "unknown", "reason": "Host hv2 is not connected."},
+        "last_proved": None,
     }
     away = {**HOST, "name": "hv2", "state": "disconnected"}
     vault.says("GET", "/status", status(hosts=[HOST, away], protections=[ill], health="critical"))
     result = await cli("status")
     lines = squeezed(result.stdout)
+    assert "at risk yes: web, host hv2" in lines
     assert "hosts 1 of 2 connected" in lines
-    assert "critical unknown 7 at" in lines[5]
-    assert lines[6:] == [
-        "action: host hv2 was last seen 1m ago. Start its agent, or look at its log.",
-        "action: web: hv2 is away. Start its agent.",
+    assert "could fail over 0 of 1, 1 unknown" in lines
+    assert lines[7:] == [
+        "web hv1 hv2 protected critical unknown unknown never cleaned-up",
+        "failover now: web: unknown. Host hv2 is not connected.",
+        "action: host hv2 is not connected, last seen 1m ago. Start its agent there: "
+        "systemctl start replikera-agent. Or look at its log. See: replikera host show hv2",
+        "action: web: hv2 is away. Start its agent. See: replikera protection show web",
     ]
     assert result.stderr == "next: replikera protection show web\n"
 
@@ -80,7 +101,7 @@ async def test_what_is_wrong_comes_with_what_to_do(cli: Cli, vault: FakeVault) -
         ({"hosts": [], "protections": []}, "replikera host invite --site SITE"),
         ({"protections": []}, "replikera vm list"),
         (
-            {"protections": [{**PROTECTION, "test_failover": None}]},
+            {"protections": [{**PROTECTION, "test_failover": None, "last_proved": None}]},
             "replikera test-failover start web --wait",
         ),
         ({"protections": [{**PROTECTION, "health": "unknown"}]}, "replikera protection show web"),
@@ -97,11 +118,14 @@ async def test_a_new_vault_and_missing_values_are_not_made_up(cli: Cli, vault: F
     vault.says("GET", "/status", {"protections": [{"name": "web", "newest_point": None}]})
     assert await cli.lines("status") == [
         "vault unknown",
+        "at risk unknown: web",
         "health unknown",
         "hosts unknown",
+        "could fail over 0 of 1, 1 unknown",
         "jobs running unknown",
-        "VM SOURCE TARGET STATE HEALTH LAG NEWEST POINT LAST TEST FAILOVER",
-        "web unknown unknown unknown unknown unknown none never",
+        HEADINGS,
+        "web unknown unknown unknown unknown unknown unknown unknown never",
+        "failover now: web: unknown",
     ]
 
 
@@ -146,5 +170,29 @@ async def test_a_host_that_is_not_let_in_comes_with_its_remedy(cli: Cli, vault: 
     copy = {**HOST, "state": "quarantined", "cause": "It is a copy.", "remedy": "Readmit one"}
     vault.says("GET", "/status", status(hosts=[copy], health="critical"))
     assert squeezed((await cli("status")).stdout)[-1] == (
-        "action: host hv1: It is a copy. Readmit one."
+        "action: host hv1: It is a copy. Readmit one. See: replikera host show hv1"
     )
+
+
+async def test_a_machine_that_was_never_proved_is_no_risk_but_asks_for_a_test(
+    cli: Cli, vault: FakeVault
+) -> None:
+    unproved = {**PROTECTION, "test_failover": None, "last_proved": None}
+    vault.says("GET", "/status", status(protections=[unproved]))
+    result = await cli("status", "--exit-code")
+    assert result.exit_code == 0
+    assert squeezed(result.stdout)[-1] == (
+        "action: web: no test failover has ever proved it. "
+        "Prove it: replikera test-failover start web --wait"
+    )
+
+
+async def test_machines_that_wait_for_the_same_share_a_line(cli: Cli, vault: FakeVault) -> None:
+    begun = {
+        **PROTECTION,
+        "health": "not-applicable",
+        "failover_now": {"answer": "no", "reason": "It is not protected yet."},
+    }
+    vault.says("GET", "/status", status(protections=[begun, {**begun, "name": "db"}]))
+    lines = squeezed((await cli("status")).stdout)
+    assert lines[-1] == "failover now: web, db: no. It is not protected yet."

@@ -8,89 +8,36 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
-import google_crc32c
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from replikera.lab.witness import WitnessError, digest, read_disk
+from replikera.lab.witness import WitnessError, digest, open_disk
 from replikera.system.files import SystemFiles
-from tests.support import oracles
+from tests.support import oracles, vhdx_reader
 from tests.support.samples import unpack
+from tests.unit.replikera.lab.witness.foreign import (
+    ITEMS,
+    METADATA,
+    MIB,
+    Foreign,
+    header,
+    present,
+    region_table,
+    sample,
+)
+from tests.unit.replikera.vhdx.foreign_chain import Block, child, child_items
+from tests.unit.replikera.vhdx.test_parents import BLOCKS, parent_file
 
-MIB = 1 << 20
-BLOCK_TABLE = UUID("2dc27766-f623-4200-9d64-115e9bfd4a08")
-METADATA = UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e")
-ITEMS = {
-    "parameters": UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b"),
-    "size": UUID("2fa54224-cd1b-4876-b211-5dbed83bf4b8"),
-    "sector": UUID("8141bf1d-a96f-4709-ba47-f233a8faab5f"),
-}
 FILES = SystemFiles()
 
 
-def checked(data: bytes) -> bytes:
-    checksum: int = google_crc32c.value(data)
-    return data[:4] + checksum.to_bytes(4, "little") + data[8:]
-
-
-def header(sequence: int, *, log: bytes = bytes(16), version: int = 1) -> bytes:
-    text = b"head" + bytes(4) + sequence.to_bytes(8, "little") + bytes(32) + log
-    return checked((text + struct.pack("<HH", 0, version)).ljust(4096, b"\0"))
-
-
-def region_table(*regions: tuple[UUID, int, int, int]) -> bytes:
-    text = b"regi" + bytes(4) + struct.pack("<II", len(regions), 0)
-    for name, offset, length, required in regions:
-        text += name.bytes_le + struct.pack("<QII", offset, length, required)
-    return checked(text.ljust(65536, b"\0"))
-
-
-def metadata(items: dict[UUID, bytes]) -> bytes:
-    table = b"metadata" + struct.pack("<HH", 0, len(items)) + bytes(20)
-    values = b""
-    for name, value in items.items():
-        table += name.bytes_le + struct.pack("<IIII", 65536 + len(values), len(value), 4, 0)
-        values += value
-    return (table.ljust(65536, b"\0") + values).ljust(MIB, b"\0")
-
-
-class Foreign:
-    """A VHDX file by hand: 1 MiB blocks, metadata at 2 MiB, block table at 3 MiB, payload from 4 MiB on."""
-
-    def __init__(self, size: int, table: list[int]) -> None:
-        self.headers = [header(7), header(6)]
-        self.regions = [(METADATA, 2 * MIB, MIB, 1), (BLOCK_TABLE, 3 * MIB, MIB, 1)]
-        self.items = {
-            ITEMS["parameters"]: struct.pack("<II", MIB, 0),
-            ITEMS["size"]: size.to_bytes(8, "little"),
-            ITEMS["sector"]: (512).to_bytes(4, "little"),
-        }
-        self.table = table
-        self.payload = [bytes([65 + index]) * MIB for index in range(3)]
-        self.signature = b"vhdxfile"
-
-    def write(self, path: Path) -> Path:
-        with path.open("wb") as file:
-            for offset, data in (
-                (0, self.signature),
-                (64 << 10, self.headers[0]),
-                (128 << 10, self.headers[1]),
-                (192 << 10, region_table(*self.regions)),
-                (2 * MIB, metadata(self.items)),
-                (3 * MIB, b"".join(entry.to_bytes(8, "little") for entry in self.table)),
-                (4 * MIB, b"".join(self.payload)),
-            ):
-                file.seek(offset)
-                file.write(data)
-        return path
-
-
-def present(block: int) -> int:
-    return (4 + block) * MIB | 6
-
-
-def sample() -> Foreign:
-    # The last block ends with the disk; every state that reads as zeros is there.
-    return Foreign(6 * MIB + 512, [present(2), 0, 1, 2, 3 | 4 * MIB, present(0), present(1)])
+def runs_of(path: Path) -> list[tuple[int | None, int]]:
+    disk = open_disk(FILES, path)
+    try:
+        return [(run.offset if run.layer else None, run.length) for run in disk.runs()]
+    finally:
+        disk.close()
 
 
 def test_the_digest_is_that_of_the_whole_guest_visible_disk(tmp_path: Path) -> None:
@@ -105,9 +52,8 @@ def test_a_disk_without_a_byte_of_data_is_zeros_to_its_end(tmp_path: Path) -> No
 
 
 def test_runs_of_zero_blocks_are_one_run(tmp_path: Path) -> None:
-    with FILES.open_read(sample().write(tmp_path / "a.vhdx")) as file:
-        runs = list(read_disk(file).runs())
-    assert runs == [(6 * MIB, MIB), (0, 4 * MIB), (4 * MIB, MIB), (5 * MIB, 512)]
+    runs = runs_of(sample().write(tmp_path / "a.vhdx"))
+    assert runs == [(6 * MIB, MIB), (None, 4 * MIB), (4 * MIB, MIB), (5 * MIB, 512)]
 
 
 def test_the_sector_bitmap_entries_of_the_table_are_skipped(tmp_path: Path) -> None:
@@ -115,8 +61,7 @@ def test_the_sector_bitmap_entries_of_the_table_are_skipped(tmp_path: Path) -> N
     bitmap = 6 | 9 * MIB
     table = [0] * 4096 + [bitmap] + [0] * 4096 + [bitmap] + [present(1)]
     foreign = Foreign(8193 * MIB, table)
-    with FILES.open_read(foreign.write(tmp_path / "a.vhdx")) as file:
-        assert list(read_disk(file).runs()) == [(0, 8192 * MIB), (5 * MIB, MIB)]
+    assert runs_of(foreign.write(tmp_path / "a.vhdx")) == [(None, 8192 * MIB), (5 * MIB, MIB)]
 
 
 def test_the_newer_of_two_headers_counts_and_a_torn_one_does_not(tmp_path: Path) -> None:
@@ -150,7 +95,7 @@ def set_item(name: str, value: bytes) -> Callable[[Foreign], object]:
         ),
         (breakage(lambda f: f.items.pop(ITEMS["size"])), "missing"),
         (breakage(lambda f: f.items.update({UUID(int=9): b"?"})), "unknown required metadata"),
-        (set_item("parameters", struct.pack("<II", MIB, 2)), "differencing"),
+        (set_item("parameters", struct.pack("<II", MIB, 2)), "does not say where"),
         (set_item("parameters", struct.pack("<II", MIB + 512, 0)), "block size"),
         (set_item("parameters", struct.pack("<II", 512 * MIB, 0)), "block size"),
         (set_item("size", (6 * MIB + 1).to_bytes(8, "little")), "sectors"),
@@ -212,23 +157,79 @@ SAMPLES = os.environ.get("REPLIKERA_SAMPLES", "")
             "d3d112d8dab7fd360609f7d5a7b769904b7a2a7d7b6b8c535f65a23293c05478",
         ),
         ("swap.vhdx.gz", "60dd30b4c74361427d1089510cabb36e2eeda0cc4747f467ea43173acd358c49"),
+        (
+            "fat-differential.vhdx.gz",
+            "a538161f34bc44c12bf9a542ce9218741c62728723ea18d0e4f6ea92e9f32e93",
+        ),
+        (
+            "iotest-dirtylog-10G-4M.vhdx.bz2",
+            "179cefe8b0587f123393eedf2aa7aa8d25798591178e6bc3950a09762f38f96f",
+        ),
     ],
 )
 def test_it_agrees_with_the_known_digests_of_real_files(
     tmp_path: Path, name: str, expected: str
 ) -> None:
+    unpack(Path(SAMPLES) / "fat-parent.vhdx.gz", tmp_path)
     assert digest(FILES, unpack(Path(SAMPLES) / name, tmp_path)) == expected
 
 
 @pytest.mark.skipif(not SAMPLES, reason="REPLIKERA_SAMPLES names no folder of sample disks")
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [
-        ("fat-differential.vhdx.gz", "differencing"),
-        ("iotest-dirtylog-10G-4M.vhdx.bz2", "log"),
-    ],
-)
-def test_real_files_it_would_misread_are_refused(tmp_path: Path, name: str, problem: str) -> None:
-    path = unpack(Path(SAMPLES) / name, tmp_path)
-    with pytest.raises(WitnessError, match=problem):
+def test_a_disk_without_its_parent_is_refused(tmp_path: Path) -> None:
+    path = unpack(Path(SAMPLES) / "fat-differential.vhdx.gz", tmp_path)
+    with pytest.raises(WitnessError, match="parent is not at"):
+        digest(FILES, path)
+
+
+def write_chain(folder: Path, layers: list[dict[int, Block]]) -> Path:
+    path = folder / "parent.vhdx"
+    path.write_bytes(parent_file())
+    for number, blocks in enumerate(layers):
+        content = child_items(path.name)
+        path = folder / f"{number}.vhdx"
+        path.write_bytes(child(blocks, content=content))
+    return path
+
+
+@settings(max_examples=30, deadline=None)
+@given(layers=st.lists(BLOCKS, min_size=1, max_size=2))
+def test_it_reads_chains_as_the_reader_of_the_tests_does(
+    tmp_path_factory: pytest.TempPathFactory, layers: list[dict[int, Block]]
+) -> None:
+    path = write_chain(tmp_path_factory.mktemp("chain"), layers)
+    assert digest(FILES, path) == vhdx_reader.open_path(path).digest()
+
+
+def test_beyond_the_end_of_a_smaller_parent_there_are_zeros(tmp_path: Path) -> None:
+    (tmp_path / "parent.vhdx").write_bytes(parent_file())
+    path = tmp_path / "child.vhdx"
+    path.write_bytes(child({}, content=child_items(size=6 * MIB)))
+    whole = vhdx_reader.open_path(tmp_path / "parent.vhdx").read(0, 4 * MIB) + bytes(2 * MIB)
+    assert digest(FILES, path) == hashlib.sha256(whole).hexdigest()
+
+
+def test_a_parent_that_was_written_since_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "parent.vhdx").write_bytes(parent_file())
+    path = tmp_path / "child.vhdx"
+    other = {"parent_linkage": f"{{{UUID(int=7)}}}", "relative_path": ".\\parent.vhdx"}
+    path.write_bytes(child({}, content=child_items(values=other)))
+    with pytest.raises(WitnessError, match="was written after"):
+        digest(FILES, path)
+
+
+def test_a_chain_that_ends_nowhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "child.vhdx"
+    path.write_bytes(child({}, content=child_items("child.vhdx")))
+    with pytest.raises(WitnessError, match="number 65 of a chain"):
+        digest(FILES, path)
+
+
+def test_a_block_without_its_sector_bitmap_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "parent.vhdx").write_bytes(parent_file())
+    path = tmp_path / "child.vhdx"
+    data = child({0: Block(7, sectors=frozenset({1}))})
+    at = data.index((6 | 4 * MIB).to_bytes(8, "little"))
+    data[at : at + 8] = bytes(8)
+    path.write_bytes(data)
+    with pytest.raises(WitnessError, match="sector bitmap of block 0 is missing"):
         digest(FILES, path)

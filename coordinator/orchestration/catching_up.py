@@ -1,0 +1,40 @@
+"""Telling hosts again what they have not confirmed: a target that moved, a policy that a host could not take.
+
+It is looked at when a host introduces itself: then something may have changed that made the last telling futile.
+"""
+
+from datetime import datetime
+
+from coordinator.domain import protection_changes
+from coordinator.domain.decisions import NOTHING, Decision
+from coordinator.domain.hosts import Host
+from coordinator.domain.jobs import JobKind
+from coordinator.domain.protections import Protection
+from coordinator.orchestration.protection_changes import change_ids, replicating
+from coordinator.orchestration.vault import Vault
+from coordinator.store.records import Records
+
+_TELLING = (JobKind.ENABLE_PROTECTION, *protection_changes.KINDS)
+"""The jobs whose end tells what hosts do; none is begun beside them."""
+
+
+async def tell_again(vault: Vault, records: Records, host: Host, now: datetime) -> Decision:
+    """Decide that the hosts of this one's protections are told what is wanted, where they have not confirmed it."""
+    decision = NOTHING
+    for protection in await records.protections_of(host.id):
+        decision += await _told_again(vault, records, protection, now)
+    return decision
+
+
+async def _told_again(
+    vault: Vault, records: Records, protection: Protection, now: datetime
+) -> Decision:
+    if not protection.has_begun:
+        return NOTHING
+    of = await replicating(records, protection)
+    if protection.has_present_terms(of.target, of.policy):
+        return NOTHING
+    if any(job.kind in _TELLING for job in await records.running_jobs_of(protection.id)):
+        return NOTHING
+    change = protection_changes.apply_policy(of, change_ids(vault), now)
+    return NOTHING if change is None else change[1]
