@@ -2,13 +2,15 @@
 
 Each page of a list says which sequences it covers: of these the vault then knows exactly those that the page has, and a
 list that is cut off halfway takes nothing from what was known before. One page is on its way at a time.
-What changes meanwhile waits, up to a bound; beyond the bound the whole list is due again, which says the same.
+What changes meanwhile waits, up to a bound; beyond the bound the whole list is due again, which says the same. Every
+page says which point the base is.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.control.messages import point_message
+from agent.replica.announcements import PointsChanged
 from agent.replica.points import SealedPoint
 from replikera.wire.v1 import session_pb2, types_pb2
 
@@ -31,11 +33,13 @@ class _Watched:
 
     generation: str
     points: Callable[[], Sequence[SealedPoint]]
+    processed: Callable[[], int]
     is_whole_list_due: bool = True
     is_stalled: bool = False
     pages: Iterator[session_pb2.RecoveryPointReport] = field(default_factory=lambda: iter(()))
     new: dict[int, SealedPoint] = field(default_factory=dict)
     released: set[int] = field(default_factory=set)
+    is_processed_due: bool = False
 
     def list_anew(self) -> None:
         self.is_whole_list_due = True
@@ -46,6 +50,7 @@ class _Watched:
         self.pages = iter(())
         self.new.clear()
         self.released.clear()
+        self.is_processed_due = False
 
 
 class PointReports:
@@ -57,10 +62,14 @@ class PointReports:
         self._sent: tuple[int, str, float] | None = None
 
     def watch(
-        self, protection_id: str, generation: str, points: Callable[[], Sequence[SealedPoint]]
+        self,
+        protection_id: str,
+        generation: str,
+        points: Callable[[], Sequence[SealedPoint]],
+        processed: Callable[[], int],
     ) -> None:
         """Report this replica from now on, beginning with its whole list."""
-        self._watched[protection_id] = _Watched(generation, points)
+        self._watched[protection_id] = _Watched(generation, points, processed)
 
     def forget(self, protection_id: str) -> None:
         """Say nothing more of a replica that is gone."""
@@ -68,10 +77,8 @@ class PointReports:
         if self._sent is not None and self._sent[1] == protection_id:
             self._sent = None
 
-    def changed(
-        self, protection_id: str, new: Iterable[SealedPoint], released: Iterable[int]
-    ) -> None:
-        """Note new and released points; never waits. Those of a forgotten replica are nobody's."""
+    def changed(self, protection_id: str, change: PointsChanged) -> None:
+        """Note what changed; never waits. What is told of a forgotten replica is nobody's."""
         watched = self._watched.get(protection_id)
         if watched is None:
             return
@@ -79,10 +86,11 @@ class PointReports:
             watched.list_anew()
         if watched.is_whole_list_due:
             return
-        watched.new.update({point.sequence: point for point in new})
-        for sequence in released:
+        watched.new.update({point.sequence: point for point in change.points})
+        for sequence in change.released:
             watched.new.pop(sequence, None)
             watched.released.add(sequence)
+        watched.is_processed_due = True
         if len(watched.new) + len(watched.released) > MAX_WAITING_CHANGES:
             watched.list_anew()
 
@@ -132,14 +140,16 @@ def _next_page(protection_id: str, watched: _Watched) -> session_pb2.RecoveryPoi
     if page is not None:
         return page
     empty = session_pb2.RecoveryPointReport(
-        protection_id=protection_id, generation=watched.generation
+        protection_id=protection_id,
+        generation=watched.generation,
+        processed_sequence=watched.processed(),
     )
     if watched.is_whole_list_due:
         watched.is_whole_list_due = False
         watched.drop()
         # Newest first: the vault must not take an old point for the latest until the last page arrives.
         watched.pages = _list_pages(empty, reversed(watched.points()))
-    elif watched.new or watched.released:
+    elif watched.is_processed_due:
         new, released = list(watched.new.values()), sorted(watched.released)
         watched.drop()
         watched.pages = _change_pages(empty, new, released)

@@ -97,10 +97,10 @@ class ReplicaReports:
             return
         self._watched.add(protection_id)
         points = self._backlog.points
-        points.watch(protection_id, replica.accepted.generation, replica.points)
+        points.watch(protection_id, replica.accepted.generation, replica.points, replica.processed)
 
         def changed(change: PointsChanged) -> None:
-            points.changed(protection_id, change.points, change.released)
+            points.changed(protection_id, change)
             self._backlog.on_urgent()
 
         replica.subscribe(changed)

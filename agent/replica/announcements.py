@@ -1,4 +1,4 @@
-"""Which points came and which went since the last time somebody asked."""
+"""Which points came, which went, and how far the base has come, since the last time somebody asked."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,11 @@ from agent.replica.points import SealedPoint
 
 @dataclass(frozen=True, slots=True)
 class PointsChanged:
-    """Points that are new, and sequences of points that cannot be chosen any more."""
+    """Points that are new, sequences of points that cannot be chosen any more, and the point that the base is."""
 
     points: tuple[SealedPoint, ...]
     released: tuple[int, ...]
+    processed: int
 
 
 class Announcements:
@@ -19,17 +20,21 @@ class Announcements:
 
     def __init__(self, history: History) -> None:
         self._first, self._end = _span(history)
+        self._processed = history.position.sequence
 
     def take(self, history: History) -> PointsChanged | None:
         """Return what is new since the last call, None where nothing is; costs what has changed."""
         first, end = _span(history)
-        told_first, told_end = self._first, self._end
-        self._first, self._end = first, end
+        told_first, told_end, told_processed = self._first, self._end, self._processed
+        processed = history.position.sequence
+        self._first, self._end, self._processed = first, end, processed
         lost = range(max(told_first, end), told_end)
         released = (*range(told_first, min(first, told_end)), *lost)
         found = [history.find(sequence) for sequence in range(max(first, told_end), end)]
         points = tuple(record.point for record in found if record is not None)
-        return PointsChanged(points, released) if points or released else None
+        if not points and not released and processed == told_processed:
+            return None
+        return PointsChanged(points, released, processed)
 
 
 def _span(history: History) -> tuple[int, int]:

@@ -91,8 +91,12 @@ class Replica:
         """Return the points that can be recovered, oldest first."""
         return self._lineage.history.points
 
+    def processed(self) -> int:
+        """Return the sequence of the point that the base is, which costs nothing to recover; 0 before the first."""
+        return self._lineage.history.position.sequence
+
     def subscribe(self, callback: Callable[[PointsChanged], None]) -> None:
-        """Call back on the event loop whenever points come or go."""
+        """Call back on the event loop whenever points come or go, or the base has come further."""
         self._subscribers.append(callback)
 
     def describe(self, sequence: int) -> bytes:
@@ -337,11 +341,12 @@ class Replica:
         change = self._announcements.take(self._lineage.history)
         if change is None:
             return
-        self._log.info(
-            "recovery points changed",
-            sealed=[point.sequence for point in change.points],
-            released=len(change.released),
-        )
+        if change.points or change.released:
+            self._log.info(
+                "recovery points changed",
+                sealed=[point.sequence for point in change.points],
+                released=len(change.released),
+            )
         for callback in self._subscribers:
             callback(change)
 

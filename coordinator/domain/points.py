@@ -87,7 +87,10 @@ class Covered:
 
 @dataclass(frozen=True, slots=True)
 class PointReport:
-    """What a target says: what is new and what is gone, and all it has of the sequences in `covered`, None for none."""
+    """What a target says: what is new and what is gone, and all it has of the sequences in `covered`, None for none.
+
+    `processed` is the newest point that it has applied, 0 before the first.
+    """
 
     protection_id: ProtectionId
     generation: Generation
@@ -95,6 +98,7 @@ class PointReport:
     released: tuple[int, ...]
     covered: Covered | None
     number: int
+    processed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class PointChanges:
     """How the vault's list of one generation's points changes.
 
     Of the sequences in `covered` only those of `named` stay. Of those in `doubtful` another content is told than
-    before: they stay as they were.
+    before: they stay as they were. `processed` is the newest point that the target has applied, 0 before the first.
     """
 
     protection_id: ProtectionId
@@ -112,6 +116,7 @@ class PointChanges:
     covered: Covered | None = None
     named: tuple[int, ...] = ()
     doubtful: tuple[int, ...] = ()
+    processed: int = 0
 
     def doubt(self) -> Failure | None:
         """Return what the target's claim of another content means, None where it makes none."""
@@ -143,4 +148,5 @@ def reconcile(known: Mapping[int, bytes], report: PointReport, now: datetime) ->
             for point in report.points
             if known.get(point.sequence, point.chain_digest) != point.chain_digest
         ),
+        report.processed,
     )

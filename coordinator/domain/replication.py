@@ -79,4 +79,5 @@ def _told(report: ReplicationReport) -> tuple[object, ...]:
         if verification is not None
         else None
     )
-    return (report.state, report.failure, report.warning, result)
+    is_compared = report.compared_at is not None
+    return (report.state, report.failure, report.warning, result, is_compared)

@@ -174,6 +174,7 @@ def point_report(message: session_pb2.RecoveryPointReport) -> PointReport:
         tuple(_integer(sequence, "released") for sequence in message.released),
         _covered(message),
         message.number,
+        _integer(message.processed_sequence, "processed_sequence"),
     )
 
 

@@ -4,7 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Float, and_, cast, delete, func, insert, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Float,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.domain.identifiers import Generation, ProtectionId
@@ -22,6 +33,7 @@ from coordinator.store.paging import DEFAULT_LIMIT, Ordering, Page
 from coordinator.store.repository import Rows, groups
 
 _POINTS = schema.points
+_PROCESSED = schema.processed_points
 _PROTECTIONS = schema.protections
 _OTHERS = _POINTS.alias()
 _AT_THE_END = (
@@ -143,6 +155,20 @@ class Points:
             gone.append(and_(within, _POINTS.c.sequence.not_in(changes.named)))
         for condition in gone:
             await self._connection.execute(delete(_POINTS).where(lineage, condition))
+        await self._note_processed(changes)
+
+    async def _note_processed(self, changes: PointChanges) -> None:
+        lineage = _processed(changes.protection_id, changes.generation)
+        known = await self._connection.scalar(select(_PROCESSED.c.sequence).where(lineage))
+        if known == changes.processed:
+            return
+        statement = insert(_PROCESSED) if known is None else update(_PROCESSED).where(lineage)
+        values = {
+            "protection_id": changes.protection_id,
+            "generation": changes.generation,
+            "sequence": changes.processed,
+        }
+        await self._connection.execute(statement.values(values))
 
     async def _digests(self, condition: ColumnElement[bool]) -> dict[int, bytes]:
         query = select(_POINTS.c.sequence, _POINTS.c.chain_digest).where(condition)
@@ -160,6 +186,10 @@ def _selecting(selector: PointSelector) -> list[ColumnElement[bool]]:
         conditions.append(_POINTS.c.sequence == selector.sequence)
     if selector.generation is not None:
         conditions.append(_POINTS.c.generation == selector.generation)
+    if selector.is_processed:
+        lineage = _processed(_POINTS.c.protection_id, _POINTS.c.generation)
+        processed = select(_PROCESSED.c.sequence).where(lineage).scalar_subquery()
+        conditions.append(_POINTS.c.sequence <= processed)
     return conditions
 
 
@@ -176,3 +206,9 @@ def _filtering(wanted: PointFilter) -> list[ColumnElement[bool]]:
 
 def _lineage(protection_id: ProtectionId, generation: Generation) -> ColumnElement[bool]:
     return and_(_POINTS.c.protection_id == protection_id, _POINTS.c.generation == generation)
+
+
+def _processed(
+    protection_id: ProtectionId | Column[str], generation: Generation | Column[str]
+) -> ColumnElement[bool]:
+    return and_(_PROCESSED.c.protection_id == protection_id, _PROCESSED.c.generation == generation)

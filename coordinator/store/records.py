@@ -387,7 +387,12 @@ class WritableRecords(Records):
     async def _remove(self, aggregate: Aggregate) -> None:
         """Drop an aggregate that nothing refers to, with what hosts may have claimed of it."""
         if isinstance(aggregate, Protection):
-            for table in (schema.replication_reports, schema.points, schema.rehearsals):
+            for table in (
+                schema.replication_reports,
+                schema.processed_points,
+                schema.points,
+                schema.rehearsals,
+            ):
                 of_it = table.c.protection_id == aggregate.id
                 await self._connection.execute(delete(table).where(of_it))
         await self._repositories[type(aggregate)].remove(aggregate)

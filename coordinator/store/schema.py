@@ -313,6 +313,14 @@ points = Table(
     Column("heard_at", Instant),
 )
 
+processed_points = Table(
+    "processed_points",
+    metadata,
+    Column("protection_id", Text, ForeignKey("protections.id"), primary_key=True),
+    Column("generation", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+)
+
 replication_reports = Table(
     "replication_reports",
     metadata,

@@ -24,8 +24,8 @@ def parse_selector(text: str) -> str:
     """Return what stands for a recovery point; the vault knows which one is meant."""
     if not text or text != text.strip():
         raise typer.BadParameter(
-            "Write latest, latest-application-consistent, a time with its zone, or a number that "
-            "`replikera point list VM` shows."
+            "Write latest, latest-processed, latest-application-consistent, a time with its zone, or a "
+            "number that `replikera point list VM` shows."
         )
     return text
 
@@ -37,8 +37,9 @@ def time_option(name: str, help_text: str) -> Any:  # noqa: ANN401 - Typer's opt
 
 LATEST = "latest"
 _MEANING = (
-    "latest, latest-application-consistent, a time (the newest point that holds nothing newer), "
-    "or a point's number or id."
+    "latest, latest-processed (the newest one that its target has applied), "
+    "latest-application-consistent, a time (the newest point that holds nothing newer), or a point's "
+    "number or id."
 )
 PointArgument = Annotated[
     str, typer.Argument(metavar="POINT", parser=parse_selector, help=_MEANING)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from replikera.lab.evidence import Outage
-from replikera.lab.line import COORDINATOR, Line
+from replikera.lab.line import COORDINATOR, Line, items
 from replikera.lab.machine import Machine
 from replikera.lab.narrator import Narrator
 from replikera.lab.source_views import capture_of
@@ -33,6 +33,7 @@ class Outages:
         restarted_at = clock.now()
         await self._line.restart(COORDINATOR)
         listed = await self._points_until_after(restarted_at)
+        await self._until_observed()
         during = [point for point in listed if killed_at < capture_of(point) < restarted_at]
         outage = Outage(killed_at, restarted_at, tuple(_sequence(point) for point in during))
         self._tell(outage)
@@ -50,9 +51,25 @@ class Outages:
                 self._machine.clock, look, what="a point after the outage", timeout=_RETURN_S
             )
 
+    async def _until_observed(self) -> None:
+        """Return once sources have told the vault how they fare: what it says before is that it does not know."""
+
+        async def look() -> bool | None:
+            answer = await self._line.commands.ask("replikera", "protection", "list")
+            return True if all(map(_is_observed, items(answer))) else None
+
+        with self._narrator.work("waiting for what the sources tell"):
+            await wait_for(
+                self._machine.clock, look, what="a healthy protection", timeout=_RETURN_S
+            )
+
     def _tell(self, outage: Outage) -> None:
         text = f"{len(outage.points)} recovery points were captured while there was no coordinator"
         self._narrator.verdict(f"  {text}", is_good=outage.is_unnoticed)
+
+
+def _is_observed(protection: Mapping[str, object]) -> bool:
+    return protection["health"] == "healthy" and protection["compared_at"] is not None
 
 
 def _sequence(point: Mapping[str, object]) -> int:

@@ -1,6 +1,6 @@
 """Everything about replication that an operator does, by commands alone, on two sites of one machine."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,16 @@ class Walk:
 
         await wait_for(self.machine.clock, look, what=f"a point after {than}", timeout=PATIENCE_S)
 
+    async def processed(self) -> int:
+        shown = await self.ask("point", "show", MACHINE_NAME, "latest-processed")
+        return int(str(shown["sequence"]))
+
+    async def until_processed(self, is_far_enough: Callable[[int], bool]) -> None:
+        async def look() -> bool | None:
+            return True if is_far_enough(await self.processed()) else None
+
+        await wait_for(self.machine.clock, look, what="an applied point", timeout=PATIENCE_S)
+
     async def compare_newest(self) -> None:
         """Hold the newest point's view, and have the target digest the point."""
         point = (await self.line.points())[0]
@@ -119,9 +129,16 @@ async def test_a_machine_is_replicated_as_its_operator_wants(walk: Walk) -> None
     await walk.run("protection", "pause", MACHINE_NAME)
     await walk.until_state("paused")
     paused_at = max(await walk.sequences())
+    await walk.until_processed(lambda sequence: sequence == paused_at)
+    # The test keeps the base as it is; points go on above it.
+    await walk.run("test-failover", "start", MACHINE_NAME, "--point", "latest-processed", "--wait")
     await walk.run("protection", "resume", MACHINE_NAME)
     await walk.until_state("protected")
     await walk.until_newer(paused_at)
+    tested = await walk.ask("test-failover", "show", MACHINE_NAME)
+    assert (tested["point"]["sequence"], await walk.processed()) == (paused_at, paused_at)
+    await walk.run("test-failover", "cleanup", MACHINE_NAME, "--notes", "walk", "--wait")
+    await walk.until_processed(lambda sequence: sequence > paused_at)
 
     await walk.run("protection", "verify", MACHINE_NAME, "--wait")
     verification = (await walk.protection())["verification"]

@@ -34,6 +34,8 @@ class ScriptedVault:
     digested: bytes = b"x"
     outage_points: int = 4
     starts: int = 0
+    asked: int = 0
+    unobserved: int = 0
     captures: dict[int, datetime] = field(default_factory=dict)
 
     def install(self) -> None:
@@ -50,8 +52,7 @@ class ScriptedVault:
         answers["replikera test-failover show web01 -o json"] = self._show
         answers["replikera test-failover cleanup"] = self._clean_up
         answers["replikera vm list -o json"] = self._machines
-        shown = {"name": "web01", "lag_seconds": 1.5, "rpo_target_seconds": 6.0}
-        self.programs.answer("replikera protection list -o json", {"items": [shown]})
+        answers["replikera protection list -o json"] = self._protections
         answers["replikera-coordinator run"] = self._run
         answers["replikera point digest web01"] = self._digest
 
@@ -60,6 +61,18 @@ class ScriptedVault:
         for number in range(1, self.points + 1):
             self._keep_view(number, START - timedelta(microseconds=100 - number))
         return Completed(0, b"", b"")
+
+    def _protections(self) -> Completed:
+        """Show the protection, which the vault cannot observe the first `unobserved` times."""
+        self.asked += 1
+        shown = {
+            "name": "web01",
+            "lag_seconds": 1.5,
+            "rpo_target_seconds": 6.0,
+            "health": "healthy" if self.asked > self.unobserved else "unknown",
+            "compared_at": START.isoformat(),
+        }
+        return Completed(0, json.dumps({"items": [shown]}).encode(), b"")
 
     def _keep_view(self, number: int, taken_at: datetime) -> None:
         self.captures[number] = taken_at

@@ -636,12 +636,15 @@ class RecoveryPointReport(_message.Message):
     COVERS_FROM_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     COVERS_TO_FIELD_NUMBER: _builtins.int
+    PROCESSED_SEQUENCE_FIELD_NUMBER: _builtins.int
     protection_id: _builtins.str
     generation: _builtins.str
     covers_from: _builtins.int
     number: _builtins.int
     """Echoed in RecoveryPointsAccepted."""
     covers_to: _builtins.int
+    processed_sequence: _builtins.int
+    """The point that the base is, which is recovered without redo; 0 before there is one."""
     @_builtins.property
     def points(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.RecoveryPoint]: ...
     @_builtins.property
@@ -656,10 +659,11 @@ class RecoveryPointReport(_message.Message):
         covers_from: _builtins.int = ...,
         number: _builtins.int = ...,
         covers_to: _builtins.int = ...,
+        processed_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["covers_from", b"covers_from", "covers_to", b"covers_to", "generation", b"generation", "number", b"number", "points", b"points", "protection_id", b"protection_id", "released", b"released"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covers_from", b"covers_from", "covers_to", b"covers_to", "generation", b"generation", "number", b"number", "points", b"points", "processed_sequence", b"processed_sequence", "protection_id", b"protection_id", "released", b"released"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -134,7 +134,7 @@ def test_equal_inventory_is_not_sent_again_in_one_conversation() -> None:
 def test_outcomes_go_first_and_points_are_among_what_is_due() -> None:
     backlog = Backlog()
     backlog.report_replication(STATUS)
-    backlog.points.watch("p", "g", lambda: [sealed_point(1, "g")])
+    backlog.points.watch("p", "g", lambda: [sealed_point(1, "g")], lambda: 0)
     backlog.report_inventory(INVENTORY)
     backlog.add_outcome(OUTCOME)
     assert kinds(backlog) == ["outcome", "inventory", "points", "replication"]

@@ -167,7 +167,7 @@ def test_message_of_a_newer_vault_asks_for_nothing() -> None:
 def test_answered_page_makes_room_for_the_next() -> None:
     backlog = Backlog()
     for name in "pq":
-        backlog.points.watch(name, "g", lambda: [sealed_point(1, "g")])
+        backlog.points.watch(name, "g", lambda: [sealed_point(1, "g")], lambda: 0)
     opened = welcomed(backlog)
     (page,) = [m.points for m in opened.due(0) if m.HasField("points")]
     assert kinds(opened, 1) == []

@@ -1,7 +1,10 @@
+from collections.abc import Sequence
+
 import pytest
 
 from agent.control import point_reports
 from agent.control.point_reports import ANSWER_SECONDS, MAX_SEQUENCE, PointReports
+from agent.replica.announcements import PointsChanged
 from agent.replica.points import SealedPoint
 from replikera.wire.v1 import session_pb2
 from tests.unit.agent.fakes import sealed_point
@@ -10,6 +13,10 @@ from tests.unit.agent.fakes import sealed_point
 class Replica:
     def __init__(self, *sequences: int) -> None:
         self.kept = [sealed_point(sequence, "g") for sequence in sequences]
+        self.applied = 0
+
+    def processed(self) -> int:
+        return self.applied
 
     def points(self) -> list[SealedPoint]:
         return self.kept
@@ -18,8 +25,12 @@ class Replica:
 def reports_of(**replicas: Replica) -> PointReports:
     reports = PointReports()
     for name, replica in replicas.items():
-        reports.watch(name, "g", replica.points)
+        reports.watch(name, "g", replica.points, replica.processed)
     return reports
+
+
+def change(new: Sequence[SealedPoint], released: Sequence[int]) -> PointsChanged:
+    return PointsChanged(tuple(new), tuple(released), 0)
 
 
 def take(reports: PointReports, now: float = 0) -> session_pb2.RecoveryPointReport:
@@ -99,7 +110,7 @@ def test_long_list_does_not_keep_other_protections_waiting(
 def test_changes_follow_the_list() -> None:
     reports = reports_of(p=Replica(1))
     answered(reports)
-    reports.changed("p", [sealed_point(2, "g"), sealed_point(3, "g")], [1])
+    reports.changed("p", change([sealed_point(2, "g"), sealed_point(3, "g")], [1]))
     page = answered(reports)
     assert covered(page) == (0, 0)
     assert (sequences(page), list(page.released)) == ([2, 3], [1])
@@ -109,8 +120,8 @@ def test_changes_follow_the_list() -> None:
 def test_point_that_came_and_went_is_only_reported_as_gone() -> None:
     reports = reports_of(p=Replica(1))
     answered(reports)
-    reports.changed("p", [sealed_point(2, "g")], [])
-    reports.changed("p", [], [2])
+    reports.changed("p", change([sealed_point(2, "g")], []))
+    reports.changed("p", change([], [2]))
     page = answered(reports)
     assert (sequences(page), list(page.released)) == ([], [2])
 
@@ -119,7 +130,7 @@ def test_change_before_the_list_was_taken_is_in_the_list() -> None:
     replica = Replica(1)
     reports = reports_of(p=replica)
     replica.kept.append(sealed_point(2, "g"))
-    reports.changed("p", [sealed_point(2, "g")], [])
+    reports.changed("p", change([sealed_point(2, "g")], []))
     assert sequences(answered(reports)) == [2, 1]
     assert reports.take(0) is None
 
@@ -142,7 +153,7 @@ def test_too_many_waiting_changes_become_the_whole_list(monkeypatch: pytest.Monk
     answered(reports)
     replica.kept = [sealed_point(n, "g") for n in range(2, 6)]
     for point in replica.kept:
-        reports.changed("p", [point], [])
+        reports.changed("p", change([point], []))
     page = answered(reports)
     assert covered(page) == (1, MAX_SEQUENCE)
     assert sequences(page) == [5, 4, 3, 2]
@@ -157,7 +168,7 @@ def test_page_without_an_answer_gives_way_and_its_list_is_due_with_the_next_chan
     assert answered(reports, ANSWER_SECONDS).protection_id == "q"
     assert reports.take(ANSWER_SECONDS) is None
     replica.kept.append(sealed_point(2, "g"))
-    reports.changed("p", [sealed_point(2, "g")], [])
+    reports.changed("p", change([sealed_point(2, "g")], []))
     page = answered(reports, ANSWER_SECONDS)
     assert covered(page) == (1, MAX_SEQUENCE)
     assert sequences(page) == [2, 1]
@@ -171,7 +182,7 @@ def test_removed_replica_is_forgotten_in_the_middle_of_its_list(
     page = take(reports)
     assert page.protection_id == "p"
     reports.forget("p")
-    reports.changed("p", [sealed_point(4, "g")], [1])
+    reports.changed("p", change([sealed_point(4, "g")], [1]))
     assert answered(reports).protection_id == "q"
     reports.accepted(page.number)
     assert reports.take(ANSWER_SECONDS * 2) is None
@@ -183,3 +194,17 @@ def test_unknown_replica_is_forgotten_without_a_word() -> None:
     reports.forget("p")
     assert reports.take(0) is None
     reports.accepted(page.number)
+
+
+def test_every_page_says_which_point_the_base_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(point_reports, "MAX_PAGE_POINTS", 1)
+    replica = Replica(1, 2)
+    reports = reports_of(p=replica)
+    first = answered(reports)
+    replica.applied = 2
+    assert (first.processed_sequence, answered(reports).processed_sequence) == (0, 0)
+    reports.changed("p", PointsChanged((), (), 2))
+    page = answered(reports)
+    assert (sequences(page), list(page.released), covered(page)) == ([], [], (0, 0))
+    assert page.processed_sequence == 2
+    assert reports.take(0) is None

@@ -94,7 +94,7 @@ async def test_new_points_ring_at_once(tmp_path: Path) -> None:
     rings: list[int] = []
     backlog.on_urgent = lambda: rings.append(1)
     (callback,) = store.get(ACCEPTED.protection_id)._subscribers
-    callback(PointsChanged((sealed_point(1, GENERATION),), (0,)))
+    callback(PointsChanged((sealed_point(1, GENERATION),), (0,), 0))
     assert rings == [1]
     (page,) = pages(backlog)
     assert [point.sequence for point in page.points] == [1]
@@ -138,7 +138,7 @@ async def test_removed_replica_is_not_reported_and_may_be_accepted_anew(tmp_path
     await reports.accept(replace(TERMS, grant=OFFICE.grant(version=4)))
     (callback,) = store.get(ACCEPTED.protection_id)._subscribers
     assert await reports.remove(ACCEPTED.protection_id, False) == ()
-    callback(PointsChanged((sealed_point(1, GENERATION),), ()))
+    callback(PointsChanged((sealed_point(1, GENERATION),), (), 0))
     assert pages(backlog) == []
     again = replace(ACCEPTED, generation=OTHER_GENERATION)
     await reports.accept(replace(TERMS, accepted=again))

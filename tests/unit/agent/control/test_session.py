@@ -305,7 +305,7 @@ async def test_report_is_sent_at_once_when_it_is_urgent(host: Host) -> None:
 
 async def test_answered_page_of_points_is_followed_by_the_next_at_once(host: Host) -> None:
     for name in "pq":
-        host.backlog.points.watch(name, "g", lambda: [sealed_point(1, "g")])
+        host.backlog.points.watch(name, "g", lambda: [sealed_point(1, "g")], lambda: 0)
     async with host.running() as vault:
         await vault.stream.welcome()
         assert vault.stream.kinds().count("points") == 1

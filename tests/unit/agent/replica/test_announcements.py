@@ -29,7 +29,7 @@ def empty(history: History) -> History:
 
 def test_every_point_is_told_once(history: History) -> None:
     announcements = Announcements(empty(history))
-    assert announcements.take(history) == PointsChanged(history.points, ())
+    assert announcements.take(history) == PointsChanged(history.points, (), 5)
     assert announcements.take(history) is None
     assert Announcements(history).take(history) is None
 
@@ -37,26 +37,33 @@ def test_every_point_is_told_once(history: History) -> None:
 def test_new_and_released_points_are_told_together(history: History) -> None:
     announcements = Announcements(replace(history, above=()))
     later = replace(history, below=history.below[2:])
-    assert announcements.take(later) == PointsChanged(history.points[5:], (1, 2))
+    assert announcements.take(later) == PointsChanged(history.points[5:], (1, 2), 5)
 
 
 def test_points_that_are_lost_at_the_newest_end_are_withdrawn(history: History) -> None:
     announcements = Announcements(history)
-    assert announcements.take(replace(history, above=())) == PointsChanged((), (6,))
-    assert announcements.take(history) == PointsChanged(history.points[5:], ())
+    assert announcements.take(replace(history, above=())) == PointsChanged((), (6,), 5)
+    assert announcements.take(history) == PointsChanged(history.points[5:], (), 5)
 
 
 def test_points_below_a_lost_undo_are_withdrawn_and_those_above_stay(history: History) -> None:
     announcements = Announcements(history)
     cut = replace(history, below=(), above=history.records[2:], floor=4, in_doubt=3)
-    assert announcements.take(cut) == PointsChanged((), (1, 2, 3))
+    assert announcements.take(cut) == PointsChanged((), (1, 2, 3), 5)
 
 
 def test_all_points_may_go_and_others_come(history: History) -> None:
     announcements = Announcements(replace(history, below=history.below[:2], above=()))
     assert announcements.take(replace(history, below=history.below[3:])) == PointsChanged(
-        history.points[3:], (1, 2)
+        history.points[3:], (1, 2), 5
     )
+
+
+def test_a_base_that_has_come_further_is_told_without_a_point(bench: LineageBench) -> None:
+    announcements = Announcements(bench.lineage.history)
+    bench.apply(1)
+    assert announcements.take(bench.lineage.history) == PointsChanged((), (), 6)
+    assert announcements.take(bench.lineage.history) is None
 
 
 def test_a_point_costs_what_has_changed_not_what_is_there(

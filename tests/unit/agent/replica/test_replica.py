@@ -69,13 +69,24 @@ async def test_points_that_come_and_go_are_announced_once(
 ) -> None:
     changes: list[PointsChanged] = []
     running.subscribe(changes.append)
-    points = [await deliver(running, WRITES) for _ in range(2)]
-    await turns()
-    assert changes == [PointsChanged((point,), ()) for point in points]
+    points = []
+    for number in (1, 2):
+        points.append(await deliver(running, WRITES))
+        await turns()
+        assert running.processed() == number
+    assert changes == [
+        PointsChanged((points[0],), (), 1),
+        PointsChanged((points[1],), (), 1),
+        PointsChanged((), (), 2),
+    ]
     clock.advance(25 * 3600)
     points.append(await deliver(running, WRITES))
     await turns()
-    assert changes[2:] == [PointsChanged((points[2],), ()), PointsChanged((), (1, 2))]
+    assert changes[3:] == [
+        PointsChanged((points[2],), (), 2),
+        PointsChanged((), (), 3),
+        PointsChanged((), (1, 2), 3),
+    ]
     assert running.points() == (points[2],)
 
 
@@ -201,7 +212,7 @@ async def test_damaged_points_are_withdrawn(running: Replica, bench: LineageBenc
     point = await deliver(running, WRITES)
     bench.damage(bench.layout.redo_file(2), 900)
     await turns()
-    assert changes == [PointsChanged((point,), ()), PointsChanged((), (2,))]
+    assert changes == [PointsChanged((point,), (), 1), PointsChanged((), (2,), 1)]
     assert running.trouble is not None
     assert running.trouble.is_diverged
 

@@ -33,6 +33,7 @@ POINTS = (point(2), point(3, PointKind.APPLICATION_CONSISTENT), point(4), point(
     ("text", "sequence"),
     [
         ("latest", 6),
+        ("latest-processed", 4),
         ("latest-application-consistent", 3),
         ("4", 4),
         (f"{GENERATION}:2", 2),
@@ -44,7 +45,7 @@ POINTS = (point(2), point(3, PointKind.APPLICATION_CONSISTENT), point(4), point(
     ],
 )
 def test_a_selector_means_the_newest_point_that_it_admits(text: str, sequence: int) -> None:
-    found = select(POINTS, parse(text))
+    found = select(POINTS, parse(text), 5)
     assert found is not None
     assert found.sequence == sequence
 
@@ -61,11 +62,16 @@ def test_a_selector_means_the_newest_point_that_it_admits(text: str, sequence: i
 )
 def test_a_selector_may_mean_nothing_and_says_so(text: str) -> None:
     selector = parse(text)
-    assert select(POINTS, selector) is None
+    assert select(POINTS, selector, 9) is None
     refusal = selector.refusal("web")
     assert refusal.code == "unknown-point"
     assert text in refusal.cause
-    assert select((), parse("latest")) is None
+    assert select((), parse("latest"), 9) is None
+
+
+def test_nothing_is_processed_before_a_target_has_applied_a_point() -> None:
+    assert select(POINTS, parse("latest-processed"), 0) is None
+    assert select(POINTS, parse("latest-processed"), 1) is None
 
 
 @pytest.mark.parametrize(
@@ -108,29 +114,37 @@ def test_a_text_is_understood_or_refused(text: str) -> None:
     except InvalidValueError:
         return
     assert selector.text == text
-    select(POINTS, selector)
+    select(POINTS, selector, 9)
 
 
 @given(
     st.dictionaries(st.integers(1, 40), st.sampled_from(PointKind), max_size=12),
     st.one_of(
-        st.sampled_from([point_selection.LATEST, point_selection.LATEST_APPLICATION_CONSISTENT]),
+        st.sampled_from(
+            [
+                point_selection.LATEST,
+                point_selection.LATEST_PROCESSED,
+                point_selection.LATEST_APPLICATION_CONSISTENT,
+            ]
+        ),
         st.integers(1, 45).map(str),
         st.datetimes(
             min_value=(NOW - timedelta(seconds=5)).replace(tzinfo=None),
             max_value=(NOW + timedelta(seconds=50)).replace(tzinfo=None),
         ).map(lambda moment: f"{moment.isoformat()}Z"),
     ),
+    st.integers(0, 45),
 )
 def test_the_selected_point_is_admitted_and_no_newer_one_is(
-    kinds: dict[int, PointKind], text: str
+    kinds: dict[int, PointKind], text: str, processed: int
 ) -> None:
     points = [point(sequence, kind) for sequence, kind in kinds.items()]
-    found = select(points, parse(text))
+    found = select(points, parse(text), processed)
     wanted = {
         item.sequence
         for item in points
         if text == point_selection.LATEST
+        or (text == point_selection.LATEST_PROCESSED and item.sequence <= processed)
         or (
             text == point_selection.LATEST_APPLICATION_CONSISTENT
             and item.kind is PointKind.APPLICATION_CONSISTENT

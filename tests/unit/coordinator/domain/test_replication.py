@@ -28,4 +28,11 @@ def test_a_warning_and_the_end_of_a_comparison_tell_more() -> None:
     ended = replace(REPORT, verification=Verification("v", 2, 2, 0, True, NOW))
     assert not further.tells_more_than(going)
     assert ended.tells_more_than(further)
-    assert not replace(REPORT, sent_bytes=9, compared_at=NOW).tells_more_than(REPORT)
+    assert not replace(REPORT, sent_bytes=9).tells_more_than(REPORT)
+
+
+def test_the_first_equal_sample_tells_more_lest_a_restarted_vault_says_never() -> None:
+    first = replace(REPORT, compared_at=NOW)
+    later = replace(first, compared_at=NOW + timedelta(seconds=4))
+    assert first.tells_more_than(REPORT)
+    assert not later.tells_more_than(first)

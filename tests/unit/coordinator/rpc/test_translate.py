@@ -242,9 +242,10 @@ def test_a_report_of_replication_that_makes_no_sense_is_refused(wrong: dict[str,
 
 
 def test_a_report_of_points_is_taken_over_whole() -> None:
-    report = translate.point_report(points(point(), released=[1, 2], covers_from=3, covers_to=9))
+    bounds = {"covers_from": 3, "covers_to": 9, "processed_sequence": 5}
+    report = translate.point_report(points(point(), released=[1, 2], **bounds))
     assert (report.protection_id, report.generation, report.number) == ("p", "g", 7)
-    assert (report.released, report.covered) == ((1, 2), Covered(3, 9))
+    assert (report.released, report.covered, report.processed) == ((1, 2), Covered(3, 9), 5)
     (found,) = report.points
     assert (found.sequence, found.kind, found.name) == (3, PointKind.NAMED, "before patch day")
     assert (found.capture_started_at, found.sealed_at) == (NOW, NOW + timedelta(seconds=2))
@@ -260,6 +261,7 @@ def test_a_report_of_points_is_taken_over_whole() -> None:
         points(point(sequence=TOO_LARGE)),
         points(point(sealed_at=Timestamp(seconds=-(10**15)))),
         points(released=[TOO_LARGE]),
+        points(processed_sequence=TOO_LARGE),
     ],
 )
 def test_a_report_of_points_that_makes_no_sense_is_refused(

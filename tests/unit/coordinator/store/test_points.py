@@ -8,6 +8,7 @@ from coordinator.domain.identifiers import Generation, MachineId, ProtectionId
 from coordinator.domain.point_selection import (
     LATEST,
     LATEST_APPLICATION_CONSISTENT,
+    LATEST_PROCESSED,
     parse,
     select,
 )
@@ -114,17 +115,40 @@ async def test_the_store_selects_the_point_that_the_domain_does(vault: Vault, se
         for at, number in enumerate(drawn)
         if number > 60
     ]
-    changes = PointChanges(protection.id, protection.generation, tuple(points), (1,))
+    processed = 3 * seed
+    lineage = (protection.id, protection.generation)
+    changes = PointChanges(*lineage, tuple(points), (1,), processed=processed)
     ends = sorted({point.capture_ended_at for point in points})
     moments = [end + timedelta(microseconds=by) for end in ends for by in (-1, 0)]
-    texts = [LATEST, LATEST_APPLICATION_CONSISTENT, *map(str, range(1, 50))]
+    texts = [LATEST, LATEST_PROCESSED, LATEST_APPLICATION_CONSISTENT, *map(str, range(1, 50))]
     texts += [moment.isoformat() for moment in moments]
     texts += [f"{protection.generation}:9", f"{protection.id}:9"]
     async with vault.store.write() as records:
         await records.points.apply(changes)
         for selector in map(parse, texts):
-            expected = select(points, selector)
+            expected = select(points, selector, processed)
             assert await records.points.selected(protection, selector) == expected, selector
+
+
+async def test_what_a_target_has_applied_may_go_on_and_back_and_is_of_one_lineage(
+    vault: Vault,
+) -> None:
+    protection = await protect(vault)
+    await report(vault, 2, 3, 4)
+    other = Generation("other")
+    selector = parse(LATEST_PROCESSED)
+    async with vault.store.write() as records:
+        untold = await records.points.selected(protection, selector)
+        assert untold is None
+        found = []
+        for processed in (3, 4, 4, 2):
+            told = PointChanges(protection.id, protection.generation, (), (), processed=processed)
+            await records.points.apply(told)
+            await records.points.apply(PointChanges(protection.id, other, (), (), processed=1))
+            point = await records.points.selected(protection, selector)
+            assert point is not None
+            found.append(point.sequence)
+        assert found == [3, 4, 4, 2]
 
 
 async def test_a_list_shows_what_is_wanted_page_by_page(vault: Vault) -> None:

@@ -35,6 +35,22 @@ async def test_points_of_the_outage_are_told_apart_from_the_others(tmp_path: Pat
     assert text.count("$ replikera-coordinator run --settings") == 2
 
 
+async def test_what_the_vault_cannot_observe_yet_is_waited_for(tmp_path: Path) -> None:
+    _, vault, outages = await set_up(tmp_path)
+    vault.unobserved = 2
+    await outages.endure()
+    assert vault.asked == 3
+
+
+async def test_protection_that_nobody_observes_again_is_not_waited_for_forever(
+    tmp_path: Path,
+) -> None:
+    _, vault, outages = await set_up(tmp_path)
+    vault.unobserved = 10_000
+    with pytest.raises(LabError, match="a healthy protection did not come"):
+        await outages.endure()
+
+
 async def test_target_that_tells_of_no_new_point_is_not_waited_for_forever(
     tmp_path: Path,
 ) -> None:

@@ -1,0 +1,17 @@
+"""How far each target has applied a lineage."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """Add the table; how far a target has come is not known before it tells."""
+    op.create_table(
+        "processed_points",
+        sa.Column("protection_id", sa.Text(), sa.ForeignKey("protections.id"), primary_key=True),
+        sa.Column("generation", sa.Text(), primary_key=True),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+    )
