@@ -1,42 +1,17 @@
 """What one round of misfortunes is made of: each act asks for something, is struck, and ends well or fails."""
 
-import random
 from collections.abc import Awaitable, Callable, Container
-from dataclasses import dataclass
 from typing import Any
 
 from replikera.lab.errors import LabError
-from replikera.lab.line import Line
-from replikera.lab.machine import Machine
-from tests.e2e.lag_watch import LagWatch
-from tests.e2e.misfortunes import Misfortunes
-from tests.e2e.online import OnlineComparison, check_kept_disks
-from tests.e2e.rest import Rest
+from tests.e2e.online import check_kept_disks
+from tests.e2e.stage import Stage
+from tests.e2e.struck_rehearsal import rehearse
 from tests.e2e.tracking_loss import lose_tracking
-from tests.e2e.vault_operator import VaultOperator
 
 _COMPRESSIONS = ("off", "adaptive", "lz4", "zstd")
 _LOSSES = 20
 """A mark that is lost while the next one is being made is not missed: it is lost again."""
-
-
-@dataclass
-class Stage:
-    """One running line with everything that acts on it."""
-
-    machine: Machine
-    line: Line
-    rest: Rest
-    operator: VaultOperator
-    misfortunes: Misfortunes
-    comparison: OnlineComparison
-    lag: LagWatch
-    chance: random.Random
-    problems: list[str]
-
-    async def goes_on(self) -> None:
-        """Return once two new points have come."""
-        await self.operator.until_points(2)
 
 
 async def initial_pass(stage: Stage) -> None:
@@ -125,14 +100,8 @@ async def enable_anew(stage: Stage) -> None:
 
 
 async def rehearsal(stage: Stage) -> None:
-    """Test a failover and clean it up, struck during both."""
-    job_id = await stage.operator.order("test-failovers", {"point": "latest"})
-    await stage.misfortunes.strike("test failover", within=1.5)
-    await stage.operator.end_of(job_id)
-    job_id = await stage.operator.order("test-failovers/clean-up", {"notes": "struck"})
-    await stage.misfortunes.strike("clean-up", within=0.5)
-    await stage.operator.end_of(job_id)
-    await stage.goes_on()
+    """Test a failover and clean it up, struck all along."""
+    await rehearse(stage)
 
 
 async def compare(stage: Stage) -> None:

@@ -27,12 +27,13 @@ from replikera.lab.narrator import Narrator
 from replikera.lab.run import build, prepare
 from replikera.lab.sample_disk import make_sample_disk
 from replikera.lab.settings_files import PORTS_NEEDED, LoopbackPorts, host_name
-from tests.e2e.acts import ACTS, Act, Stage, initial_pass, missing_orders
+from tests.e2e.acts import ACTS, Act, initial_pass, missing_orders
 from tests.e2e.lag_watch import LagWatch
 from tests.e2e.misfortunes import Misfortunes
 from tests.e2e.offline import Verification, source_states, verify
 from tests.e2e.online import OnlineComparison
 from tests.e2e.rest import RefusedRequestError, Rest
+from tests.e2e.stage import Stage
 from tests.e2e.unkind_link import UnkindLink
 from tests.e2e.vault_operator import VaultOperator
 
@@ -203,9 +204,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dir", type=Path, default=None, help="a new folder for the rounds")
+    names = {act.__name__: act for act in ACTS}
+    parser.add_argument(
+        "--act", action="append", choices=sorted(names), default=[], help="what every round plays"
+    )
     options = parser.parse_args()
     root: Path = options.dir or Path(tempfile.mkdtemp(prefix="replikera-kill-rounds-"))
-    outcomes = asyncio.run(play_all(options.rounds, Plan(options.seed), root.absolute()))
+    plan = Plan(options.seed, tuple(names[name] for name in options.act))
+    outcomes = asyncio.run(play_all(options.rounds, plan, root.absolute()))
     good = sum(outcome.is_good for outcome in outcomes)
     misfortunes = sum(len(outcome.misfortunes) for outcome in outcomes)
     compared = sum(outcome.verification.compared for outcome in outcomes)
