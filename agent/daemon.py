@@ -160,7 +160,12 @@ class Agent:
     def _compose_session(
         self, settings: AgentSettings, identity: Identity, hypervisor: Hypervisor, m: Machinery
     ) -> Session:
-        holdings = Holdings(self._replicators.held, self._store.all, self._backlog.machine_name)
+        holdings = Holdings(
+            self._replicators.held,
+            self._store.all,
+            self._backlog.machine_name,
+            self._rehearsals.held,
+        )
         facts = _facts(settings, hypervisor)
         trust = self._trust
         return Session(

@@ -1,7 +1,8 @@
-"""The protections that this host takes part in, as its own files tell: what a restored vault learns from."""
+"""The protections and test failovers of this host, as its own files tell: what a restored vault learns from."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
+from agent.failover.records import RehearsalRecord
 from agent.replica.replica import Replica
 from agent.source.assignment import Assignment
 from agent.source.grants import HeldGrant
@@ -16,16 +17,22 @@ class Holdings:
         sources: Callable[[], Iterable[tuple[Assignment, HeldGrant]]],
         replicas: Callable[[], Iterable[Replica]],
         machine_name: Callable[[str], str],
+        rehearsals: Callable[[], Awaitable[Iterable[RehearsalRecord]]],
     ) -> None:
         """`machine_name` knows the machines of this host by id, and answers "" for the others."""
         self._sources = sources
         self._replicas = replicas
         self._machine_name = machine_name
+        self._rehearsals = rehearsals
 
-    def messages(self) -> list[session_pb2.HeldProtection]:
+    def protections(self) -> list[session_pb2.HeldProtection]:
         """Return one message for each side that this host has of a protection."""
         sources = [self._source(assignment, grant) for assignment, grant in self._sources()]
         return [*sources, *(_target(replica) for replica in self._replicas())]
+
+    async def rehearsals(self) -> list[session_pb2.HeldRehearsal]:
+        """Return one message for each test failover that is not cleaned up here."""
+        return [_rehearsal(record) for record in await self._rehearsals()]
 
     def _source(self, assignment: Assignment, grant: HeldGrant) -> session_pb2.HeldProtection:
         return session_pb2.HeldProtection(
@@ -49,4 +56,14 @@ def _target(replica: Replica) -> session_pb2.HeldProtection:
         machine_name=accepted.machine_name,
         peer_host_id=accepted.source_host_id,
         grant_version=replica.grant_version,
+    )
+
+
+def _rehearsal(record: RehearsalRecord) -> session_pb2.HeldRehearsal:
+    return session_pb2.HeldRehearsal(
+        rehearsal_id=record.rehearsal_id,
+        protection_id=record.protection_id,
+        generation=record.generation,
+        sequence=record.sequence,
+        machine_name=record.machine_name,
     )

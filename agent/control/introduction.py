@@ -24,7 +24,7 @@ class Introduction:
         self._deny_lists = deny_lists
         self._holdings = holdings
 
-    def hello(self) -> session_pb2.Hello:
+    async def hello(self) -> session_pb2.Hello:
         """Return who this host is, what it obeyed, and what it takes part in."""
         return session_pb2.Hello(
             facts=self._facts,
@@ -33,5 +33,6 @@ class Introduction:
             start_count=self._run.start_count,
             run_id=self._run.run_id,
             deny_list_version=self._deny_lists.version,
-            protections=self._holdings.messages(),
+            protections=self._holdings.protections(),
+            rehearsals=await self._holdings.rehearsals(),
         )

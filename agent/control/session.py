@@ -98,7 +98,7 @@ class Session:
             return str(ended.exceptions[0])
 
     async def _converse(self) -> NoReturn:
-        current = self._dial()
+        current = await self._dial()
         try:
             first = await current.greet()
             while True:
@@ -134,7 +134,7 @@ class Session:
         await self._renewed.wait()
         last_reason = ""
         while True:
-            successor = self._dial()
+            successor = await self._dial()
             change.is_greeting = True
             try:
                 return successor, await successor.greet()
@@ -151,9 +151,9 @@ class Session:
                 raise
             await self._clock.sleep(self._randomness.uniform(1.0, MAX_BACKOFF_SECONDS))
 
-    def _dial(self) -> Exchange:
+    async def _dial(self) -> Exchange:
         self._renewed.clear()
         conversation = Conversation(
-            self._host_id, self._introduction.hello(), self._anchor, self._backlog
+            self._host_id, await self._introduction.hello(), self._anchor, self._backlog
         )
         return Exchange(self._dialler.dial(), conversation, self._duties, self._clock, self._urgent)

@@ -98,7 +98,14 @@ class RehearsalRecords:
         return await self._worker.run(self._read, self._path(rehearsal_id))
 
     async def all(self) -> tuple[RehearsalRecord, ...]:
-        """Return every record."""
+        """Return every record. Raises `RehearsalError` for one that is damaged."""
+        records, damaged = await self.survey()
+        if damaged:
+            raise damaged[0]
+        return records
+
+    async def survey(self) -> tuple[tuple[RehearsalRecord, ...], tuple[RehearsalError, ...]]:
+        """Return every record that can be read, and what is wrong with each of the others."""
         return await self._worker.run(self._read_all)
 
     async def remove(self, rehearsal_id: str) -> None:
@@ -123,10 +130,20 @@ class RehearsalRecords:
         if self._files.status(path) is not None:
             remove_durably(self._files, path)
 
-    def _read_all(self) -> tuple[RehearsalRecord, ...]:
-        names = self._files.list_directory(self._folder)
-        paths = [self._folder / name for name in names if not name.endswith(TEMPORARY_SUFFIX)]
-        return tuple(record for path in paths if (record := self._read(path)) is not None)
+    def _read_all(self) -> tuple[tuple[RehearsalRecord, ...], tuple[RehearsalError, ...]]:
+        records: list[RehearsalRecord] = []
+        damaged: list[RehearsalError] = []
+        for name in self._files.list_directory(self._folder):
+            if name.endswith(TEMPORARY_SUFFIX):
+                continue
+            try:
+                record = self._read(self._folder / name)
+            except RehearsalError as error:
+                damaged.append(error)
+                continue
+            if record is not None:
+                records.append(record)
+        return tuple(records), tuple(damaged)
 
     def _read(self, path: Path) -> RehearsalRecord | None:
         try:

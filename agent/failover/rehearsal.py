@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import structlog
+
 from agent.failover.children import ChildDisks, RecoverableReplica
 from agent.failover.disks import DiskFolders
 from agent.failover.failures import no_healthy_guest, translate
@@ -58,6 +60,7 @@ class Rehearsals:
         self._clock = clock
         self._removal = Removal(hypervisor, disks, clock)
         self._busy: set[str] = set()
+        self._log = structlog.get_logger(__name__)
 
     async def start(
         self, request: RehearsalRequest, progress: Callable[[str], None]
@@ -119,6 +122,17 @@ class Rehearsals:
             for record in await self._records.all()
             if record.protection_id == protection_id and record.state != RehearsalState.FAILED
         )
+
+    async def held(self) -> tuple[RehearsalRecord, ...]:
+        """Return all that is not cleaned up; what cannot be read is told in the log."""
+        try:
+            records, damaged = await self._records.survey()
+        except OSError as error:
+            self._log.warning("test failovers are not told to the vault", cause=str(error))
+            return ()
+        for problem in damaged:
+            self._log.warning("test failover is not told to the vault", cause=problem.cause)
+        return records
 
     @contextmanager
     def _alone(self, rehearsal_id: str) -> Iterator[None]:

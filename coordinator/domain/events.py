@@ -66,6 +66,7 @@ class EventKind(StrEnum):
     EPOCH_ADOPTED = "epoch-adopted"
     RESYNC_REQUIRED = "resync-required"
     TEST_FAILOVER_REQUESTED = "test-failover-requested"
+    TEST_FAILOVER_FOUND = "test-failover-found"
     TEST_FAILOVER_STARTED = "test-failover-started"
     TEST_FAILOVER_FAILED = "test-failover-failed"
     CLEAN_UP_REQUESTED = "clean-up-requested"

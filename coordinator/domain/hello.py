@@ -4,7 +4,14 @@ from dataclasses import dataclass, field
 
 from coordinator.domain.errors import InvalidValueError
 from coordinator.domain.hosts import AgentRun, HostFacts
-from coordinator.domain.identifiers import Generation, HostId, MachineId, ProtectionId
+from coordinator.domain.identifiers import (
+    MAX_NAME_LENGTH,
+    Generation,
+    HostId,
+    MachineId,
+    ProtectionId,
+    RehearsalId,
+)
 
 MAX_HELD = 4_096
 """Protections of one host: every machine that it may list, once."""
@@ -30,6 +37,17 @@ class HeldProtection:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldRehearsal:
+    """A test failover that a host has a record of: it may have made something, and is not cleaned up."""
+
+    rehearsal_id: RehearsalId
+    protection_id: ProtectionId
+    generation: Generation
+    sequence: int
+    machine_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostHello:
     """The first message of a session.
 
@@ -44,17 +62,25 @@ class HostHello:
     run_id: str = ""
     deny_list_version: int = 0
     held: tuple[HeldProtection, ...] = field(default=())
+    rehearsals: tuple[HeldRehearsal, ...] = field(default=())
 
     def __post_init__(self) -> None:
         numbers = [self.anchor[0], self.start_count, self.deny_list_version]
         numbers += [held.epoch_number for held in self.held]
         numbers += [held.grant_version for held in self.held]
+        numbers += [held.sequence for held in self.rehearsals]
         if any(not 0 <= number <= MAX_NUMBER for number in numbers):
             raise _invalid("has a number that nothing can be")
         if len(self.anchor[1]) > DIGEST_BYTES:
             raise _invalid(f"has a digest of {len(self.anchor[1])} bytes")
         if len(self.held) > MAX_HELD:
             raise _invalid(f"lists {len(self.held)} protections, the limit is {MAX_HELD}")
+        if len(self.rehearsals) > MAX_HELD:
+            raise _invalid(f"lists {len(self.rehearsals)} test failovers, the limit is {MAX_HELD}")
+        if any(len(held.machine_name) > MAX_NAME_LENGTH for held in self.rehearsals):
+            raise _invalid("has a name that is too long")
+        if not all(held.rehearsal_id for held in self.rehearsals):
+            raise _invalid("has a test failover without an id")
         if not all(map(_is_id, self._ids())):
             raise _invalid("has an id that is none")
 
@@ -67,6 +93,8 @@ class HostHello:
         ids: list[str] = [self.run_id]
         for held in self.held:
             ids += (held.protection_id, held.generation, held.machine_id, held.peer_host_id)
+        for rehearsal in self.rehearsals:
+            ids += (rehearsal.rehearsal_id, rehearsal.protection_id, rehearsal.generation)
         return ids
 
 

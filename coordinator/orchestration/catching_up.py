@@ -1,15 +1,21 @@
-"""Telling hosts again what they have not confirmed: a target that moved, a policy that a host could not take.
+"""Telling hosts again what they have not confirmed, and taking over what they have and the vault has forgotten.
+
+A target may have moved, or a host could not take a policy; a restored vault does not know its newest test failovers.
 
 It is looked at when a host introduces itself: then something may have changed that made the last telling futile.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from coordinator.domain import protection_changes
 from coordinator.domain.decisions import NOTHING, Decision
+from coordinator.domain.hello import HeldRehearsal
 from coordinator.domain.hosts import Host
+from coordinator.domain.identifiers import JobId
 from coordinator.domain.jobs import JobKind
 from coordinator.domain.protections import Protection
+from coordinator.domain.rehearsal_adoption import adopt
 from coordinator.orchestration.protection_changes import change_ids, replicating
 from coordinator.orchestration.vault import Vault
 from coordinator.store.records import Records
@@ -23,6 +29,24 @@ async def tell_again(vault: Vault, records: Records, host: Host, now: datetime) 
     decision = NOTHING
     for protection in await records.protections_of(host.id):
         decision += await _told_again(vault, records, protection, now)
+    return decision
+
+
+async def adopt_rehearsals(
+    vault: Vault, records: Records, host: Host, held: Iterable[HeldRehearsal]
+) -> Decision:
+    """Decide what becomes of test failovers that a target has and the vault does not know."""
+    told = {item.rehearsal_id: item for item in held}
+    known = {item.id for item in await records.rehearsals.these(told.keys())}
+    unknown = [item for item in told.values() if item.rehearsal_id not in known]
+    decision = NOTHING
+    for protection in await records.protections.these(item.protection_id for item in unknown):
+        if protection.target_host_id != host.id:
+            continue
+        its = [item for item in unknown if item.protection_id == protection.id]
+        decision += adopt(
+            protection, its, lambda: JobId(vault.randomness.uuid()), vault.clock.now()
+        )
     return decision
 
 

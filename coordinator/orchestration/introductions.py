@@ -13,7 +13,7 @@ from coordinator.domain.hello import HostHello
 from coordinator.domain.hosts import Host
 from coordinator.domain.identifiers import HostId, check_name
 from coordinator.orchestration.admission import CopyFoundError, checked
-from coordinator.orchestration.catching_up import tell_again
+from coordinator.orchestration.catching_up import adopt_rehearsals, tell_again
 from coordinator.orchestration.sites import ensure_cloud
 from coordinator.orchestration.trust import denial, deny_member, publish_deny_list, quarantine_host
 from coordinator.orchestration.vault import Vault
@@ -80,6 +80,7 @@ async def _taken_in(vault: Vault, caller: Caller, hello: HostHello) -> Introduct
         again = NOTHING
         if not await vault.reconciliation.heard(records, told, hello, now):
             again = await tell_again(vault, records, told, now)
+            again += await adopt_rehearsals(vault, records, told, hello.rehearsals)
             await records.save(again, BY_VAULT)
         replaced = (item.id for item in use.changed if not item.is_believed)
         vault.replacements.note(replaced)

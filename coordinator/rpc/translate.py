@@ -8,9 +8,16 @@ from typing import TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.domain.errors import InvalidValueError
-from coordinator.domain.hello import DIGEST_BYTES, HeldProtection, HostHello
+from coordinator.domain.hello import DIGEST_BYTES, HeldProtection, HeldRehearsal, HostHello
 from coordinator.domain.hosts import HostFacts
-from coordinator.domain.identifiers import Generation, HostId, MachineId, OrderId, ProtectionId
+from coordinator.domain.identifiers import (
+    Generation,
+    HostId,
+    MachineId,
+    OrderId,
+    ProtectionId,
+    RehearsalId,
+)
 from coordinator.domain.inventory import Inventory, Machine, Network
 from coordinator.domain.orders import (
     DiskDigest,
@@ -91,6 +98,7 @@ def hello(message: session_pb2.Hello) -> HostHello:
         message.run_id,
         _integer(message.deny_list_version, "deny_list_version"),
         tuple(map(_held, message.protections)),
+        tuple(map(_held_rehearsal, message.rehearsals)),
     )
 
 
@@ -205,6 +213,16 @@ def _held(message: session_pb2.HeldProtection) -> HeldProtection:
         _text(message.machine_name),
         HostId(message.peer_host_id),
         _integer(message.grant_version, "grant_version"),
+    )
+
+
+def _held_rehearsal(message: session_pb2.HeldRehearsal) -> HeldRehearsal:
+    return HeldRehearsal(
+        RehearsalId(message.rehearsal_id),
+        ProtectionId(message.protection_id),
+        Generation(message.generation),
+        _integer(message.sequence, "sequence"),
+        _text(message.machine_name),
     )
 
 

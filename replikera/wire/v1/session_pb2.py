@@ -28,15 +28,15 @@ from replikera.wire.v1 import trust_pb2 as replikera_dot_wire_dot_v1_dot_trust__
 from replikera.wire.v1 import types_pb2 as replikera_dot_wire_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freplikera/wire/v1/session.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ereplikera/wire/v1/orders.proto\x1a\x1dreplikera/wire/v1/trust.proto\x1a\x1dreplikera/wire/v1/types.proto\">\n\x17RenewCertificateRequest\x12#\n\x1b\x63\x65rtificate_signing_request\x18\x01 \x01(\x0c\"d\n\x18RenewCertificateResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12-\n\tnot_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfc\x03\n\x0eSessionRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x18.replikera.wire.v1.HelloH\x00\x12\x31\n\theartbeat\x18\x02 \x01(\x0b\x32\x1c.replikera.wire.v1.HeartbeatH\x00\x12\x31\n\tinventory\x18\x03 \x01(\x0b\x32\x1c.replikera.wire.v1.InventoryH\x00\x12\x34\n\x08progress\x18\x04 \x01(\x0b\x32 .replikera.wire.v1.OrderProgressH\x00\x12\x32\n\x07outcome\x18\x05 \x01(\x0b\x32\x1f.replikera.wire.v1.OrderOutcomeH\x00\x12;\n\x0breplication\x18\x06 \x01(\x0b\x32$.replikera.wire.v1.ReplicationReportH\x00\x12\x38\n\x06points\x18\x07 \x01(\x0b\x32&.replikera.wire.v1.RecoveryPointReportH\x00\x12=\n\x10\x64\x65ny_list_stored\x18\x08 \x01(\x0b\x32!.replikera.wire.v1.DenyListStoredH\x00\x12.\n\tdeny_list\x18\t \x01(\x0b\x32\x19.replikera.wire.v1.SignedH\x00\x42\t\n\x07message\"\xb2\x04\n\x0fSessionResponse\x12-\n\x07welcome\x18\x01 \x01(\x0b\x32\x1a.replikera.wire.v1.WelcomeH\x00\x12\x37\n\theartbeat\x18\x02 \x01(\x0b\x32\".replikera.wire.v1.HeartbeatAnswerH\x00\x12)\n\x05order\x18\x03 \x01(\x0b\x32\x18.replikera.wire.v1.OrderH\x00\x12>\n\x10outcome_accepted\x18\x04 \x01(\x0b\x32\".replikera.wire.v1.OutcomeAcceptedH\x00\x12)\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x18.replikera.wire.v1.DrainH\x00\x12\x44\n\x0fpoints_accepted\x18\x06 \x01(\x0b\x32).replikera.wire.v1.RecoveryPointsAcceptedH\x00\x12.\n\tdeny_list\x18\x07 \x01(\x0b\x32\x19.replikera.wire.v1.SignedH\x00\x12/\n\x05grant\x18\x08 \x01(\x0b\x32\x1e.replikera.wire.v1.GrantUpdateH\x00\x12\x34\n\x08withdraw\x18\t \x01(\x0b\x32 .replikera.wire.v1.WithdrawOrderH\x00\x12\x39\n\x0esend_deny_list\x18\n \x01(\x0b\x32\x1f.replikera.wire.v1.SendDenyListH\x00\x42\t\n\x07message\"\xdd\x01\n\x05Hello\x12+\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0b\x32\x1c.replikera.wire.v1.HostFacts\x12\x17\n\x0f\x63ontrol_version\x18\x02 \x01(\x04\x12\x16\n\x0e\x63ontrol_digest\x18\x03 \x01(\x0c\x12\x13\n\x0bstart_count\x18\x04 \x01(\x04\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x19\n\x11\x64\x65ny_list_version\x18\x06 \x01(\x04\x12\x36\n\x0bprotections\x18\x07 \x03(\x0b\x32!.replikera.wire.v1.HeldProtection\"\xba\x01\n\x0eHeldProtection\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x11\n\tis_source\x18\x03 \x01(\x08\x12\x12\n\nmachine_id\x18\x04 \x01(\t\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12\x14\n\x0cpeer_host_id\x18\x06 \x01(\t\x12\x15\n\rgrant_version\x18\x07 \x01(\x04\"\x8c\x01\n\x07Welcome\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63ontrol_version\x18\x02 \x01(\x04\x12\'\n\x03now\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ontrol_digest\x18\x04 \x01(\x0c\x12\x16\n\x0eis_reconciling\x18\x05 \x01(\x08\"!\n\x0e\x44\x65nyListStored\x12\x0f\n\x07version\x18\x01 \x01(\x04\"3\n\x0bGrantUpdate\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\r\n\x05grant\x18\x02 \x01(\x0c\"!\n\rWithdrawOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\"\x0e\n\x0cSendDenyList\"\x1b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x04\"!\n\x0fHeartbeatAnswer\x12\x0e\n\x06number\x18\x01 \x01(\x04\"g\n\tInventory\x12,\n\x08machines\x18\x01 \x03(\x0b\x32\x1a.replikera.wire.v1.Machine\x12,\n\x08networks\x18\x02 \x03(\x0b\x32\x1a.replikera.wire.v1.Network\"#\n\x0fOutcomeAccepted\x12\x10\n\x08order_id\x18\x01 \x01(\t\"\x07\n\x05\x44rain\"\xcf\x03\n\x11ReplicationReport\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.replikera.wire.v1.ReplicationState\x12+\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.replikera.wire.v1.Failure\x12\x12\n\ndone_bytes\x18\x04 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x05 \x01(\x04\x12\x0c\n\x04rate\x18\x06 \x01(\x01\x12\x43\n\x1f\x61\x63knowledged_capture_started_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x08 \x01(\x04\x12\x12\n\nsent_bytes\x18\t \x01(\x04\x12\x35\n\x0cverification\x18\n \x01(\x0b\x32\x1f.replikera.wire.v1.Verification\x12/\n\x0b\x63ompared_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07warning\x18\x0c \x01(\x0b\x32\x1a.replikera.wire.v1.Failure\"\xb2\x01\n\x0cVerification\x12\x17\n\x0fverification_id\x18\x01 \x01(\t\x12\x15\n\rchecked_bytes\x18\x02 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\x12\x17\n\x0f\x64iffering_bytes\x18\x04 \x01(\x04\x12\x13\n\x0bis_finished\x18\x05 \x01(\x08\x12/\n\x0b\x66inished_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x01\n\x13RecoveryPointReport\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\x30\n\x06points\x18\x03 \x03(\x0b\x32 .replikera.wire.v1.RecoveryPoint\x12\x10\n\x08released\x18\x04 \x03(\x04\x12\x13\n\x0b\x63overs_from\x18\x05 \x01(\x04\x12\x0e\n\x06number\x18\x06 \x01(\x04\x12\x11\n\tcovers_to\x18\x07 \x01(\x04\x12\x1a\n\x12processed_sequence\x18\x08 \x01(\x04\"(\n\x16RecoveryPointsAccepted\x12\x0e\n\x06number\x18\x01 \x01(\x04*\x82\x02\n\x10ReplicationState\x12!\n\x1dREPLICATION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19REPLICATION_STATE_INITIAL\x10\x01\x12!\n\x1dREPLICATION_STATE_REPLICATING\x10\x02\x12\x1d\n\x19REPLICATION_STATE_WAITING\x10\x03\x12%\n!REPLICATION_STATE_RESYNC_REQUIRED\x10\x04\x12%\n!REPLICATION_STATE_RESYNCHRONIZING\x10\x05\x12\x1c\n\x18REPLICATION_STATE_PAUSED\x10\x06\x32\xd7\x01\n\x12HostSessionService\x12T\n\x07Session\x12!.replikera.wire.v1.SessionRequest\x1a\".replikera.wire.v1.SessionResponse(\x01\x30\x01\x12k\n\x10RenewCertificate\x12*.replikera.wire.v1.RenewCertificateRequest\x1a+.replikera.wire.v1.RenewCertificateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freplikera/wire/v1/session.proto\x12\x11replikera.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ereplikera/wire/v1/orders.proto\x1a\x1dreplikera/wire/v1/trust.proto\x1a\x1dreplikera/wire/v1/types.proto\">\n\x17RenewCertificateRequest\x12#\n\x1b\x63\x65rtificate_signing_request\x18\x01 \x01(\x0c\"d\n\x18RenewCertificateResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12-\n\tnot_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfc\x03\n\x0eSessionRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x18.replikera.wire.v1.HelloH\x00\x12\x31\n\theartbeat\x18\x02 \x01(\x0b\x32\x1c.replikera.wire.v1.HeartbeatH\x00\x12\x31\n\tinventory\x18\x03 \x01(\x0b\x32\x1c.replikera.wire.v1.InventoryH\x00\x12\x34\n\x08progress\x18\x04 \x01(\x0b\x32 .replikera.wire.v1.OrderProgressH\x00\x12\x32\n\x07outcome\x18\x05 \x01(\x0b\x32\x1f.replikera.wire.v1.OrderOutcomeH\x00\x12;\n\x0breplication\x18\x06 \x01(\x0b\x32$.replikera.wire.v1.ReplicationReportH\x00\x12\x38\n\x06points\x18\x07 \x01(\x0b\x32&.replikera.wire.v1.RecoveryPointReportH\x00\x12=\n\x10\x64\x65ny_list_stored\x18\x08 \x01(\x0b\x32!.replikera.wire.v1.DenyListStoredH\x00\x12.\n\tdeny_list\x18\t \x01(\x0b\x32\x19.replikera.wire.v1.SignedH\x00\x42\t\n\x07message\"\xb2\x04\n\x0fSessionResponse\x12-\n\x07welcome\x18\x01 \x01(\x0b\x32\x1a.replikera.wire.v1.WelcomeH\x00\x12\x37\n\theartbeat\x18\x02 \x01(\x0b\x32\".replikera.wire.v1.HeartbeatAnswerH\x00\x12)\n\x05order\x18\x03 \x01(\x0b\x32\x18.replikera.wire.v1.OrderH\x00\x12>\n\x10outcome_accepted\x18\x04 \x01(\x0b\x32\".replikera.wire.v1.OutcomeAcceptedH\x00\x12)\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x18.replikera.wire.v1.DrainH\x00\x12\x44\n\x0fpoints_accepted\x18\x06 \x01(\x0b\x32).replikera.wire.v1.RecoveryPointsAcceptedH\x00\x12.\n\tdeny_list\x18\x07 \x01(\x0b\x32\x19.replikera.wire.v1.SignedH\x00\x12/\n\x05grant\x18\x08 \x01(\x0b\x32\x1e.replikera.wire.v1.GrantUpdateH\x00\x12\x34\n\x08withdraw\x18\t \x01(\x0b\x32 .replikera.wire.v1.WithdrawOrderH\x00\x12\x39\n\x0esend_deny_list\x18\n \x01(\x0b\x32\x1f.replikera.wire.v1.SendDenyListH\x00\x42\t\n\x07message\"\x93\x02\n\x05Hello\x12+\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0b\x32\x1c.replikera.wire.v1.HostFacts\x12\x17\n\x0f\x63ontrol_version\x18\x02 \x01(\x04\x12\x16\n\x0e\x63ontrol_digest\x18\x03 \x01(\x0c\x12\x13\n\x0bstart_count\x18\x04 \x01(\x04\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x19\n\x11\x64\x65ny_list_version\x18\x06 \x01(\x04\x12\x36\n\x0bprotections\x18\x07 \x03(\x0b\x32!.replikera.wire.v1.HeldProtection\x12\x34\n\nrehearsals\x18\x08 \x03(\x0b\x32 .replikera.wire.v1.HeldRehearsal\"\xba\x01\n\x0eHeldProtection\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\'\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x18.replikera.wire.v1.Epoch\x12\x11\n\tis_source\x18\x03 \x01(\x08\x12\x12\n\nmachine_id\x18\x04 \x01(\t\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\x12\x14\n\x0cpeer_host_id\x18\x06 \x01(\t\x12\x15\n\rgrant_version\x18\x07 \x01(\x04\"x\n\rHeldRehearsal\x12\x14\n\x0crehearsal_id\x18\x01 \x01(\t\x12\x15\n\rprotection_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x14\n\x0cmachine_name\x18\x05 \x01(\t\"\x8c\x01\n\x07Welcome\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63ontrol_version\x18\x02 \x01(\x04\x12\'\n\x03now\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ontrol_digest\x18\x04 \x01(\x0c\x12\x16\n\x0eis_reconciling\x18\x05 \x01(\x08\"!\n\x0e\x44\x65nyListStored\x12\x0f\n\x07version\x18\x01 \x01(\x04\"3\n\x0bGrantUpdate\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\r\n\x05grant\x18\x02 \x01(\x0c\"!\n\rWithdrawOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\"\x0e\n\x0cSendDenyList\"\x1b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x04\"!\n\x0fHeartbeatAnswer\x12\x0e\n\x06number\x18\x01 \x01(\x04\"g\n\tInventory\x12,\n\x08machines\x18\x01 \x03(\x0b\x32\x1a.replikera.wire.v1.Machine\x12,\n\x08networks\x18\x02 \x03(\x0b\x32\x1a.replikera.wire.v1.Network\"#\n\x0fOutcomeAccepted\x12\x10\n\x08order_id\x18\x01 \x01(\t\"\x07\n\x05\x44rain\"\xcf\x03\n\x11ReplicationReport\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.replikera.wire.v1.ReplicationState\x12+\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1a.replikera.wire.v1.Failure\x12\x12\n\ndone_bytes\x18\x04 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x05 \x01(\x04\x12\x0c\n\x04rate\x18\x06 \x01(\x01\x12\x43\n\x1f\x61\x63knowledged_capture_started_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x08 \x01(\x04\x12\x12\n\nsent_bytes\x18\t \x01(\x04\x12\x35\n\x0cverification\x18\n \x01(\x0b\x32\x1f.replikera.wire.v1.Verification\x12/\n\x0b\x63ompared_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07warning\x18\x0c \x01(\x0b\x32\x1a.replikera.wire.v1.Failure\"\xb2\x01\n\x0cVerification\x12\x17\n\x0fverification_id\x18\x01 \x01(\t\x12\x15\n\rchecked_bytes\x18\x02 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\x12\x17\n\x0f\x64iffering_bytes\x18\x04 \x01(\x04\x12\x13\n\x0bis_finished\x18\x05 \x01(\x08\x12/\n\x0b\x66inished_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x01\n\x13RecoveryPointReport\x12\x15\n\rprotection_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\x30\n\x06points\x18\x03 \x03(\x0b\x32 .replikera.wire.v1.RecoveryPoint\x12\x10\n\x08released\x18\x04 \x03(\x04\x12\x13\n\x0b\x63overs_from\x18\x05 \x01(\x04\x12\x0e\n\x06number\x18\x06 \x01(\x04\x12\x11\n\tcovers_to\x18\x07 \x01(\x04\x12\x1a\n\x12processed_sequence\x18\x08 \x01(\x04\"(\n\x16RecoveryPointsAccepted\x12\x0e\n\x06number\x18\x01 \x01(\x04*\x82\x02\n\x10ReplicationState\x12!\n\x1dREPLICATION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19REPLICATION_STATE_INITIAL\x10\x01\x12!\n\x1dREPLICATION_STATE_REPLICATING\x10\x02\x12\x1d\n\x19REPLICATION_STATE_WAITING\x10\x03\x12%\n!REPLICATION_STATE_RESYNC_REQUIRED\x10\x04\x12%\n!REPLICATION_STATE_RESYNCHRONIZING\x10\x05\x12\x1c\n\x18REPLICATION_STATE_PAUSED\x10\x06\x32\xd7\x01\n\x12HostSessionService\x12T\n\x07Session\x12!.replikera.wire.v1.SessionRequest\x1a\".replikera.wire.v1.SessionResponse(\x01\x30\x01\x12k\n\x10RenewCertificate\x12*.replikera.wire.v1.RenewCertificateRequest\x1a+.replikera.wire.v1.RenewCertificateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'replikera.wire.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPLICATIONSTATE']._serialized_start=3242
-  _globals['_REPLICATIONSTATE']._serialized_end=3500
+  _globals['_REPLICATIONSTATE']._serialized_start=3418
+  _globals['_REPLICATIONSTATE']._serialized_end=3676
   _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=181
   _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=243
   _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=245
@@ -46,37 +46,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONRESPONSE']._serialized_start=859
   _globals['_SESSIONRESPONSE']._serialized_end=1421
   _globals['_HELLO']._serialized_start=1424
-  _globals['_HELLO']._serialized_end=1645
-  _globals['_HELDPROTECTION']._serialized_start=1648
-  _globals['_HELDPROTECTION']._serialized_end=1834
-  _globals['_WELCOME']._serialized_start=1837
-  _globals['_WELCOME']._serialized_end=1977
-  _globals['_DENYLISTSTORED']._serialized_start=1979
-  _globals['_DENYLISTSTORED']._serialized_end=2012
-  _globals['_GRANTUPDATE']._serialized_start=2014
-  _globals['_GRANTUPDATE']._serialized_end=2065
-  _globals['_WITHDRAWORDER']._serialized_start=2067
-  _globals['_WITHDRAWORDER']._serialized_end=2100
-  _globals['_SENDDENYLIST']._serialized_start=2102
-  _globals['_SENDDENYLIST']._serialized_end=2116
-  _globals['_HEARTBEAT']._serialized_start=2118
-  _globals['_HEARTBEAT']._serialized_end=2145
-  _globals['_HEARTBEATANSWER']._serialized_start=2147
-  _globals['_HEARTBEATANSWER']._serialized_end=2180
-  _globals['_INVENTORY']._serialized_start=2182
-  _globals['_INVENTORY']._serialized_end=2285
-  _globals['_OUTCOMEACCEPTED']._serialized_start=2287
-  _globals['_OUTCOMEACCEPTED']._serialized_end=2322
-  _globals['_DRAIN']._serialized_start=2324
-  _globals['_DRAIN']._serialized_end=2331
-  _globals['_REPLICATIONREPORT']._serialized_start=2334
-  _globals['_REPLICATIONREPORT']._serialized_end=2797
-  _globals['_VERIFICATION']._serialized_start=2800
-  _globals['_VERIFICATION']._serialized_end=2978
-  _globals['_RECOVERYPOINTREPORT']._serialized_start=2981
-  _globals['_RECOVERYPOINTREPORT']._serialized_end=3197
-  _globals['_RECOVERYPOINTSACCEPTED']._serialized_start=3199
-  _globals['_RECOVERYPOINTSACCEPTED']._serialized_end=3239
-  _globals['_HOSTSESSIONSERVICE']._serialized_start=3503
-  _globals['_HOSTSESSIONSERVICE']._serialized_end=3718
+  _globals['_HELLO']._serialized_end=1699
+  _globals['_HELDPROTECTION']._serialized_start=1702
+  _globals['_HELDPROTECTION']._serialized_end=1888
+  _globals['_HELDREHEARSAL']._serialized_start=1890
+  _globals['_HELDREHEARSAL']._serialized_end=2010
+  _globals['_WELCOME']._serialized_start=2013
+  _globals['_WELCOME']._serialized_end=2153
+  _globals['_DENYLISTSTORED']._serialized_start=2155
+  _globals['_DENYLISTSTORED']._serialized_end=2188
+  _globals['_GRANTUPDATE']._serialized_start=2190
+  _globals['_GRANTUPDATE']._serialized_end=2241
+  _globals['_WITHDRAWORDER']._serialized_start=2243
+  _globals['_WITHDRAWORDER']._serialized_end=2276
+  _globals['_SENDDENYLIST']._serialized_start=2278
+  _globals['_SENDDENYLIST']._serialized_end=2292
+  _globals['_HEARTBEAT']._serialized_start=2294
+  _globals['_HEARTBEAT']._serialized_end=2321
+  _globals['_HEARTBEATANSWER']._serialized_start=2323
+  _globals['_HEARTBEATANSWER']._serialized_end=2356
+  _globals['_INVENTORY']._serialized_start=2358
+  _globals['_INVENTORY']._serialized_end=2461
+  _globals['_OUTCOMEACCEPTED']._serialized_start=2463
+  _globals['_OUTCOMEACCEPTED']._serialized_end=2498
+  _globals['_DRAIN']._serialized_start=2500
+  _globals['_DRAIN']._serialized_end=2507
+  _globals['_REPLICATIONREPORT']._serialized_start=2510
+  _globals['_REPLICATIONREPORT']._serialized_end=2973
+  _globals['_VERIFICATION']._serialized_start=2976
+  _globals['_VERIFICATION']._serialized_end=3154
+  _globals['_RECOVERYPOINTREPORT']._serialized_start=3157
+  _globals['_RECOVERYPOINTREPORT']._serialized_end=3373
+  _globals['_RECOVERYPOINTSACCEPTED']._serialized_start=3375
+  _globals['_RECOVERYPOINTSACCEPTED']._serialized_end=3415
+  _globals['_HOSTSESSIONSERVICE']._serialized_start=3679
+  _globals['_HOSTSESSIONSERVICE']._serialized_end=3894
 # @@protoc_insertion_point(module_scope)

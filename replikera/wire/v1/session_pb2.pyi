@@ -222,6 +222,7 @@ class Hello(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     DENY_LIST_VERSION_FIELD_NUMBER: _builtins.int
     PROTECTIONS_FIELD_NUMBER: _builtins.int
+    REHEARSALS_FIELD_NUMBER: _builtins.int
     control_version: _builtins.int
     """The newest control state that this agent obeyed: a number of the vault's history and the digest of the chain
     there. A vault that does not have it was restored from an older copy: it is told what this host knows, and not
@@ -239,6 +240,8 @@ class Hello(_message.Message):
     def facts(self) -> _types_pb2.HostFacts: ...
     @_builtins.property
     def protections(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldProtection]: ...
+    @_builtins.property
+    def rehearsals(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldRehearsal]: ...
     def __init__(
         self,
         *,
@@ -249,10 +252,11 @@ class Hello(_message.Message):
         run_id: _builtins.str = ...,
         deny_list_version: _builtins.int = ...,
         protections: _abc.Iterable[Global___HeldProtection] | None = ...,
+        rehearsals: _abc.Iterable[Global___HeldRehearsal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_digest", b"control_digest", "control_version", b"control_version", "deny_list_version", b"deny_list_version", "facts", b"facts", "protections", b"protections", "run_id", b"run_id", "start_count", b"start_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_digest", b"control_digest", "control_version", b"control_version", "deny_list_version", b"deny_list_version", "facts", b"facts", "protections", b"protections", "rehearsals", b"rehearsals", "run_id", b"run_id", "start_count", b"start_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -297,6 +301,39 @@ class HeldProtection(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HeldProtection: _TypeAlias = HeldProtection  # noqa: Y015
+
+@_typing.final
+class HeldRehearsal(_message.Message):
+    """A test failover that this host has a record of: it may have made something, and is not cleaned up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REHEARSAL_ID_FIELD_NUMBER: _builtins.int
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    MACHINE_NAME_FIELD_NUMBER: _builtins.int
+    rehearsal_id: _builtins.str
+    protection_id: _builtins.str
+    generation: _builtins.str
+    sequence: _builtins.int
+    machine_name: _builtins.str
+    def __init__(
+        self,
+        *,
+        rehearsal_id: _builtins.str = ...,
+        protection_id: _builtins.str = ...,
+        generation: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        machine_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "machine_name", b"machine_name", "protection_id", b"protection_id", "rehearsal_id", b"rehearsal_id", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldRehearsal: _TypeAlias = HeldRehearsal  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):

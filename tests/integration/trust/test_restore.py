@@ -1,7 +1,9 @@
 """A vault that is restored from a backup while its hosts work on: real agents tell it what it has forgotten."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,8 @@ from replikera.system.workers import ThreadWorker
 from tests.integration.trust.trusted_line import TrustedLine, join_both, until_connected
 
 pytestmark = pytest.mark.timeout(240)
+
+TEST_FAILOVERS = "/protections/web/test-failovers"
 
 
 async def test_hosts_go_on_under_a_restored_vault_without_a_resync(
@@ -35,6 +39,7 @@ async def test_hosts_go_on_under_a_restored_vault_without_a_resync(
             # What follows is lost.
             await until_connected(line)
             await line.until_new_points()
+            await rehearse(line)
             lost = await line.rest.get("/vault")
             points = await line.points()
         await put_back(line, archive)
@@ -47,18 +52,18 @@ async def test_hosts_go_on_under_a_restored_vault_without_a_resync(
             assert await line.points() == list(range(1, len(await line.points()) + 1))
             assert len(await line.points()) > len(points)
             assert (await line.protection())["state"] == "protected"
-            # Orders are obeyed again: the test failover is begun by the target.
-            path = "/protections/web/test-failovers"
-            job = await line.rest.post(path, {"point": "latest"})
-
-            async def has_ended() -> bool:
-                found = await line.rest.get(f"/jobs/{job['id']}")
-                assert found["state"] in {"running", "succeeded"}, found
-                return bool(found["state"] == "succeeded")
-
-            await line.until("the end of the test failover", has_ended)
-            job = await line.rest.post(f"{path}/clean-up", {})
-            await line.until("the end of its clean-up", has_ended)
+            # The test failover of the lost time is known to its host alone.
+            found = (await line.rest.everything("/test-failovers"))[0]
+            assert (found["state"], found["is_successful"]) == ("failed", False)
+            assert "its host alone knows" in found["cause"]
+            await clean_up(line)
+            # Orders are obeyed again: another one is begun by the target.
+            await rehearse(line)
+            await clean_up(line)
+            tests = await line.rest.everything("/test-failovers")
+            assert [test["state"] for test in tests] == ["cleaned-up", "cleaned-up"]
+            assert [test["is_successful"] for test in tests] == [True, False]
+            assert tests[1]["removed"], "what the host held is named"
 
 
 async def test_an_old_database_is_found_out_by_real_agents(
@@ -91,6 +96,25 @@ async def test_an_old_database_is_found_out_by_real_agents(
             told = await reconciliations(line)
             assert any("kept by hosts alone: " in each for each in told)
             assert await line.rest.everything("/protections") == []
+
+
+async def rehearse(line: TrustedLine) -> None:
+    """Test a failover of the latest point."""
+    await end_of(line, await line.rest.post(TEST_FAILOVERS, {"point": "latest"}))
+
+
+async def clean_up(line: TrustedLine) -> None:
+    """Clean the test failover up."""
+    await end_of(line, await line.rest.post(f"{TEST_FAILOVERS}/clean-up", {}))
+
+
+async def end_of(line: TrustedLine, job: Mapping[str, Any]) -> None:
+    async def has_ended() -> bool:
+        found = await line.rest.get(f"/jobs/{job['id']}")
+        assert found["state"] in {"running", "succeeded"}, found
+        return bool(found["state"] == "succeeded")
+
+    await line.until(f"the end of {job['kind']}", has_ended)
 
 
 async def reconciliations(line: TrustedLine) -> list[str]:

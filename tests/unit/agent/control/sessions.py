@@ -15,6 +15,7 @@ from agent.control.ledger import OrderLedger
 from agent.control.orders import Orders, Progress
 from agent.control.run import Run
 from agent.control.session import Session
+from agent.failover.records import RehearsalRecord
 from agent.grants import GrantRefusedError
 from replikera.denials import Denials
 from replikera.ports.streams import StreamClosedError
@@ -26,6 +27,10 @@ from tests.unit.agent.fakes import FusedFiles, InlineWorker, ManualClock, settle
 A = "aaaaaaaa-0000-4000-8000-000000000001"
 FACTS = types_pb2.HostFacts(name="a-host")
 Response = session_pb2.SessionResponse
+
+
+async def no_rehearsals() -> tuple[RehearsalRecord, ...]:
+    return ()
 
 
 def digest(version: int) -> bytes:
@@ -160,7 +165,7 @@ class Host:
                 Run(7, "r"),
                 self.anchor,
                 self.deny_lists,
-                Holdings(lambda: (), lambda: (), lambda _machine_id: ""),
+                Holdings(lambda: (), lambda: (), lambda _machine_id: "", no_rehearsals),
             ),
             self.duties,
             self.backlog,

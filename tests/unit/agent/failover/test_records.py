@@ -59,3 +59,14 @@ async def test_record_of_another_rehearsal_is_refused(tmp_path: Path) -> None:
     (folder / f"{ID}.json").rename(folder / f"{other}.json")
     with pytest.raises(RehearsalError, match=f"rehearsal {ID}"):
         await records(tmp_path).get(other)
+
+
+async def test_a_damaged_record_does_not_hide_the_others(tmp_path: Path) -> None:
+    await records(tmp_path).write(RECORD)
+    damaged = tmp_path / "rehearsals" / f"{ID.replace('1111', '2222')}.json"
+    damaged.write_text("{")
+    found, (error,) = await records(tmp_path).survey()
+    assert found == (RECORD,)
+    assert str(damaged) in error.cause
+    with pytest.raises(RehearsalError, match="is not a record"):
+        await records(tmp_path).all()

@@ -462,6 +462,24 @@ async def test_failed_rehearsal_uses_nothing(site: Site) -> None:
     assert await site.agent().using(PROTECTION) == ()
 
 
+async def test_what_is_not_cleaned_up_is_held_whatever_became_of_it(site: Site) -> None:
+    assert await site.agent().held() == ()
+    site.hypervisor.guests = [SILENT]
+    with pytest.raises(RehearsalError):
+        await site.start()
+    (record,) = await site.agent().held()
+    assert (record.rehearsal_id, record.state) == (REHEARSAL, RehearsalState.FAILED)
+    await site.agent().clean_up(REHEARSAL, PROTECTION)
+    assert await site.agent().held() == ()
+
+
+async def test_a_record_that_cannot_be_read_is_not_held(site: Site) -> None:
+    await site.start()
+    (path,) = (site.folder / "state" / "rehearsals").iterdir()
+    path.write_text("{")
+    assert await site.agent().held() == ()
+
+
 async def test_the_base_is_kept_before_disks_stand_on_it_and_until_they_are_gone(
     site: Site,
 ) -> None:

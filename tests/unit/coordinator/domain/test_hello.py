@@ -5,15 +5,24 @@ from typing import Any
 import pytest
 
 from coordinator.domain.errors import InvalidValueError
-from coordinator.domain.hello import MAX_HELD, HeldProtection, HostHello
+from coordinator.domain.hello import MAX_HELD, HeldProtection, HeldRehearsal, HostHello
 from coordinator.domain.hosts import AgentRun, HostFacts
-from coordinator.domain.identifiers import Generation, HostId, MachineId, ProtectionId
+from coordinator.domain.identifiers import (
+    MAX_NAME_LENGTH,
+    Generation,
+    HostId,
+    MachineId,
+    ProtectionId,
+    RehearsalId,
+)
 
 FACTS = HostFacts("gold", "simulated", "1.0", "a1:9", timedelta(seconds=1))
 HELLO = HostHello(FACTS, "a1", (7, b"d" * 32), 3, "run-3", 2)
 HELD = HeldProtection(
     ProtectionId("p"), 1, Generation("g"), True, MachineId("m"), "web", HostId("b"), 4
 )
+
+TEST = HeldRehearsal(RehearsalId("r"), ProtectionId("p"), Generation("g"), 4, "web - test")
 
 
 def test_it_tells_which_run_of_the_agent_speaks() -> None:
@@ -36,6 +45,11 @@ def test_it_tells_which_run_of_the_agent_speaks() -> None:
         {"held": (replace(HELD, protection_id=ProtectionId("é")),)},
         {"held": (replace(HELD, peer_host_id=HostId("x" * 65)),)},
         {"held": (HELD,) * (MAX_HELD + 1)},
+        {"rehearsals": (TEST,) * (MAX_HELD + 1)},
+        {"rehearsals": (replace(TEST, rehearsal_id=RehearsalId("")),)},
+        {"rehearsals": (replace(TEST, rehearsal_id=RehearsalId("x" * 65)),)},
+        {"rehearsals": (replace(TEST, sequence=-1),)},
+        {"rehearsals": (replace(TEST, machine_name="w" * (MAX_NAME_LENGTH + 1)),)},
     ],
 )
 def test_what_no_agent_says_is_refused(wrong: dict[str, Any]) -> None:
@@ -45,4 +59,5 @@ def test_what_no_agent_says_is_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_as_much_as_a_host_can_have_is_taken() -> None:
-    assert len(replace(HELLO, held=(HELD,) * MAX_HELD).held) == MAX_HELD
+    hello = replace(HELLO, held=(HELD,) * MAX_HELD, rehearsals=(TEST,) * MAX_HELD)
+    assert (len(hello.held), len(hello.rehearsals)) == (MAX_HELD, MAX_HELD)

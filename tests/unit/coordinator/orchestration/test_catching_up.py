@@ -1,12 +1,22 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from coordinator.domain.hello import HostHello
+from coordinator.domain.hello import HeldRehearsal, HostHello
 from coordinator.domain.hosts import Host, HostFacts
-from coordinator.domain.orders import AcceptReplica, Done, Failure, StartReplication
+from coordinator.domain.identifiers import ProtectionId, RehearsalId
+from coordinator.domain.orders import (
+    AcceptReplica,
+    CleanUpRehearsal,
+    Done,
+    Failure,
+    RehearsalCleanedUp,
+    StartReplication,
+)
+from coordinator.domain.rehearsals import RehearsalState
 from coordinator.orchestration.catalogue import update_policy
 from coordinator.orchestration.introductions import introduce
 from coordinator.orchestration.outcomes import receive_outcome
+from coordinator.orchestration.rehearsals import clean_up_rehearsal
 from coordinator.orchestration.trust import revoke_host
 from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.examples import SOURCE, TARGET
@@ -22,7 +32,9 @@ from tests.unit.coordinator.vaults import (
 FAILURE = Failure("disk-busy", "A disk is in use.", "Stop who uses it.")
 
 
-async def says(vault: Vault, host: Host, address: str = "") -> None:
+async def says(
+    vault: Vault, host: Host, address: str = "", tests: tuple[HeldRehearsal, ...] = ()
+) -> None:
     """Have a host introduce itself, with another address perhaps."""
     known = replace(host, replication_address=address or host.replication_address)
     facts = HostFacts(
@@ -33,7 +45,8 @@ async def says(vault: Vault, host: Host, address: str = "") -> None:
         known.minimum_copy_interval,
     )
     caller = await member(vault, host.id)
-    await introduce(vault, caller, HostHello(facts, host.name, start_count=1, run_id="run-1"))
+    hello = HostHello(facts, host.name, start_count=1, run_id="run-1", rehearsals=tests)
+    await introduce(vault, caller, hello)
 
 
 async def answer(vault: Vault, host: Host) -> None:
@@ -83,3 +96,35 @@ async def test_nobody_is_told_beside_a_host_that_is_not_trusted(vault: Vault) ->
     await says(vault, TARGET, "elsewhere:7404")
     assert await open_orders(vault, TARGET.id) == ()
     assert (await the_protection(vault)).state == "protected"
+
+
+async def test_a_test_failover_that_the_vault_has_forgotten_is_cleaned_up_like_any_other(
+    vault: Vault,
+) -> None:
+    protection = await protect(vault)
+    held = HeldRehearsal(RehearsalId("r"), protection.id, protection.generation, 1, "web - test")
+    await says(vault, TARGET, tests=(held, held))
+    async with vault.store.read() as records:
+        found = await records.unfinished_rehearsal(protection.id)
+    assert found is not None
+    assert (found.id, found.state) == ("r", RehearsalState.FAILED)
+    await says(vault, TARGET, tests=(held,))
+    async with vault.store.read() as records:
+        assert await records.rehearsals.all() == (found,)
+    await clean_up_rehearsal(vault, BY_ANN, "web", "")
+    order = await the_order(vault, TARGET.id)
+    assert order.action == CleanUpRehearsal(RehearsalId("r"), protection.id)
+    await receive_outcome(vault, TARGET.id, order.id, RehearsalCleanedUp(("machine web - test",)))
+    async with vault.store.read() as records:
+        assert await records.unfinished_rehearsal(protection.id) is None
+
+
+async def test_only_the_target_of_a_known_protection_is_believed_about_test_failovers(
+    vault: Vault,
+) -> None:
+    protection = await protect(vault)
+    held = HeldRehearsal(RehearsalId("r"), protection.id, protection.generation, 1, "web - test")
+    await says(vault, SOURCE, tests=(held,))
+    await says(vault, TARGET, tests=(replace(held, protection_id=ProtectionId("unknown")),))
+    async with vault.store.read() as records:
+        assert await records.rehearsals.all() == ()

@@ -6,9 +6,15 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.domain.errors import InvalidValueError
-from coordinator.domain.hello import HeldProtection
+from coordinator.domain.hello import HeldProtection, HeldRehearsal
 from coordinator.domain.hosts import AgentRun
-from coordinator.domain.identifiers import Generation, HostId, MachineId, ProtectionId
+from coordinator.domain.identifiers import (
+    Generation,
+    HostId,
+    MachineId,
+    ProtectionId,
+    RehearsalId,
+)
 from coordinator.domain.orders import (
     DiskDigest,
     Done,
@@ -290,6 +296,15 @@ def test_what_a_host_says_first_is_taken_over_whole() -> None:
                 grant_version=5,
             )
         ],
+        rehearsals=[
+            session_pb2.HeldRehearsal(
+                rehearsal_id="r",
+                protection_id="p",
+                generation="g",
+                sequence=6,
+                machine_name="web\x1b - test",
+            )
+        ],
     )
     hello = translate.hello(message)
     assert (hello.name, hello.facts.hypervisor) == ("a1", "hyperv")
@@ -307,6 +322,9 @@ def test_what_a_host_says_first_is_taken_over_whole() -> None:
             5,
         ),
     )
+    assert hello.rehearsals == (
+        HeldRehearsal(RehearsalId("r"), ProtectionId("p"), Generation("g"), 6, "web  - test"),
+    )
 
 
 def test_an_agent_of_the_first_version_says_less() -> None:
@@ -323,6 +341,7 @@ def test_an_agent_of_the_first_version_says_less() -> None:
         {"deny_list_version": TOO_LARGE},
         {"run_id": "x" * 65},
         {"protections": [session_pb2.HeldProtection(grant_version=TOO_LARGE)]},
+        {"rehearsals": [session_pb2.HeldRehearsal(rehearsal_id="r", sequence=TOO_LARGE)]},
         {"protections": [session_pb2.HeldProtection(epoch=types_pb2.Epoch(number=TOO_LARGE))]},
     ],
 )
