@@ -85,6 +85,11 @@ class Line:
         mapping = ("network-mapping", "create", "--primary", primary, "--secondary", secondary)
         await self.commands.run("replikera", *mapping, "--test-network", _TEST)
 
+    async def show_placement(self) -> None:
+        """Show where the machine would go at the secondary site, and by which rules."""
+        target = ("--target-host", host_name(self.folder.secondary))
+        await self.commands.run("replikera", "vm", "placement", MACHINE_NAME, *target)
+
     async def protect(self, *, waits: bool = True, name: str = MACHINE_NAME) -> None:
         """Enable a machine's protection, and wait for its first recovery point."""
         target = ("--target-host", host_name(self.folder.secondary), "--policy", POLICY)

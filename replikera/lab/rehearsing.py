@@ -33,8 +33,10 @@ class Rehearsing:
         """Recover a point, compare every disk, clean up, and see that the target has what it had before."""
         before = await target_inventory(self._machine, self._line)
         test = ("replikera", "test-failover")
+        start = (*test, "start", name, "--point", point)
+        await self._line.commands.run(*start, "--dry-run")
         await self._line.commands.run(
-            *(*test, "start", name, "--point", point, "--wait"),
+            *(*start, "--wait"),
             timeout=LONG_COMMAND_TIMEOUT_S,
         )
         await self._line.commands.run(*test, "show", name)

@@ -93,6 +93,7 @@ async def build(
     await line.commands.run("replikera", "vm", "list")
     narrator.heading("Map networks")
     await line.map_networks()
+    await line.show_placement()
     narrator.heading("Set a replication policy")
     await line.make_policy()
 
