@@ -36,6 +36,7 @@ class ScriptedVault:
     starts: int = 0
     asked: int = 0
     unobserved: int = 0
+    uncompared: int = 0
     captures: dict[int, datetime] = field(default_factory=dict)
 
     def install(self) -> None:
@@ -63,14 +64,14 @@ class ScriptedVault:
         return Completed(0, b"", b"")
 
     def _protections(self) -> Completed:
-        """Show the protection, which the vault cannot observe the first `unobserved` times."""
+        """Show the protection, not observed the first `unobserved` times, nor compared the first `uncompared`."""
         self.asked += 1
         shown = {
             "name": "web01",
             "lag_seconds": 1.5,
             "rpo_target_seconds": 6.0,
             "health": "healthy" if self.asked > self.unobserved else "unknown",
-            "compared_at": START.isoformat(),
+            "compared_at": START.isoformat() if self.asked > self.uncompared else None,
         }
         return Completed(0, json.dumps({"items": [shown]}).encode(), b"")
 

@@ -29,10 +29,6 @@ FACTS = types_pb2.HostFacts(name="a-host")
 Response = session_pb2.SessionResponse
 
 
-async def no_rehearsals() -> tuple[RehearsalRecord, ...]:
-    return ()
-
-
 def digest(version: int) -> bytes:
     """Return the digest of the test's vault at a version of its history."""
     return bytes([version]) * 32
@@ -143,6 +139,7 @@ class Host:
         self.office = GrantOffice(terms(A, A, "h", "t"))
         self.grants: list[tuple[str, bytes]] = []
         self.grant_error: GrantRefusedError | None = None
+        self.rehearsals: tuple[RehearsalRecord, ...] = ()
         files, worker = FusedFiles(), InlineWorker()
         self.ledger = OrderLedger(files, worker, self.clock, folder / "orders")
         self.anchor = ControlAnchor(files, worker, folder / "control.json")
@@ -165,7 +162,7 @@ class Host:
                 Run(7, "r"),
                 self.anchor,
                 self.deny_lists,
-                Holdings(lambda: (), lambda: (), lambda _machine_id: "", no_rehearsals),
+                Holdings(lambda: (), lambda: (), lambda _machine_id: "", self.held),
             ),
             self.duties,
             self.backlog,
@@ -174,6 +171,9 @@ class Host:
             clock=self.clock,
             randomness=self.randomness,
         )
+
+    async def held(self) -> tuple[RehearsalRecord, ...]:
+        return self.rehearsals
 
     async def handle(self, order: orders_pb2.Order, progress: Progress) -> orders_pb2.OrderOutcome:
         self.handled += 1

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +39,10 @@ def test_a_complete_list_leaves_exactly_its_points(known: set[int], told: set[in
     changes = reconcile(digests(known), report(told, covered=EVERYTHING), NOW)
     assert after(known, changes) == told
     assert not {point.sequence for point in changes.added} & known
+
+
+def test_how_far_the_target_is_goes_with_every_change() -> None:
+    assert reconcile({}, replace(report(set()), processed=7), NOW).processed == 7
 
 
 @given(SEQUENCES, SEQUENCES, st.integers(1, 12), st.integers(0, 11))
