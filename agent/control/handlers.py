@@ -20,6 +20,7 @@ from agent.control.order_fields import (
     assignment,
     export_request,
     identifier,
+    name_request,
     point_name,
     rehearsal_request,
     replica_terms,
@@ -38,6 +39,7 @@ from agent.replica.exporting import ExportedDisk, ExportRequest
 from agent.replica.point_digests import DiskDigest
 from agent.source.assignment import Assignment
 from agent.source.errors import SourceError
+from agent.source.state import NamedPoint, NameRequest
 from replikera.wire.v1 import orders_pb2, types_pb2
 
 _SAME_VERSION = "Install the same version on the vault and the host."
@@ -55,6 +57,7 @@ class SourceActions:
     start: Callable[[Assignment, bytes], Awaitable[None]]
     resync: Callable[[str], Awaitable[None]]
     verify: Callable[[str, str], Awaitable[None]]
+    name_point: Callable[[str, NameRequest], Awaitable[NamedPoint]]
     stop: Callable[[str], Awaitable[None]]
 
 
@@ -107,10 +110,19 @@ class OrderHandlers:
                 await self._source.verify(_protection(verify.protection_id), verification_id)
             case "stop_replication":
                 await self._source.stop(_protection(order.stop_replication.protection_id))
+            case "name_point":
+                await self._name_point(order, outcome)
+                return True
             case _:
                 return False
         outcome.done.SetInParent()
         return True
+
+    async def _name_point(self, order: orders_pb2.Order, outcome: orders_pb2.OrderOutcome) -> None:
+        protection_id = _protection(order.name_point.protection_id)
+        point = await self._source.name_point(protection_id, name_request(order))
+        outcome.point_named.sequence = point.sequence
+        outcome.point_named.generation = point.generation
 
     async def _act_as_target(
         self, order: orders_pb2.Order, outcome: orders_pb2.OrderOutcome, progress: Progress

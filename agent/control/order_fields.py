@@ -12,6 +12,7 @@ from agent.failover.outcome import RehearsalRequest
 from agent.replica.accepted import AcceptedReplica, Seed
 from agent.replica.exporting import ExportRequest
 from agent.source.assignment import Assignment, Compression, ThrottleWindow, check_assignment
+from agent.source.state import MAX_POINT_NAME, NameRequest
 from replikera.export_names import export_format
 from replikera.wire.v1 import orders_pb2
 
@@ -134,6 +135,14 @@ def point_name(order: orders_pb2.DigestPoint | orders_pb2.ExportPoint) -> PointN
         generation=identifier(order.generation, "generation"),
         sequence=order.sequence,
     )
+
+
+def name_request(order: orders_pb2.Order) -> NameRequest:
+    """Return the name that a point is wanted with, by the order that wants it. Raises `OrderError`."""
+    name = order.name_point.name
+    if not 0 < len(name) <= MAX_POINT_NAME or not name.isprintable():
+        raise OrderError(f"{name[:MAX_POINT_NAME]!r} is no name for a point")
+    return NameRequest(identifier(order.order_id, "order"), name)
 
 
 def export_request(order_id: str, order: orders_pb2.ExportPoint) -> tuple[PointName, ExportRequest]:

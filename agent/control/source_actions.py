@@ -13,5 +13,9 @@ def source_actions(replicators: Replicators, backlog: Backlog) -> SourceActions:
         backlog.forget_replication(protection_id)
 
     return SourceActions(
-        start=replicators.start, resync=replicators.resync, verify=replicators.verify, stop=stop
+        start=replicators.start,
+        resync=replicators.resync,
+        verify=replicators.verify,
+        name_point=replicators.name_point,
+        stop=stop,
     )

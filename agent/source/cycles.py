@@ -19,7 +19,7 @@ from agent.source.initial_copy import InitialCopy
 from agent.source.protection import Protection
 from agent.source.reconciliation import Verdict, judge
 from agent.source.resync import Resync
-from agent.source.state import OpenAttempt, SourceState
+from agent.source.state import NameRequest, OpenAttempt, SourceState
 from agent.source.waiting import first_of
 from replikera.blocks.extents import Extents
 
@@ -168,10 +168,9 @@ class Cycles:
         return min(self._remaining(state), VERIFICATION_PAUSE_S - passed)
 
     def _remaining(self, state: SourceState) -> float:
-        interval = max(
-            state.assignment.copy_frequency.total_seconds(),
-            self._host.hypervisor.minimum_copy_interval_s,
-        )
+        interval = self._host.hypervisor.minimum_copy_interval_s
+        if state.naming is None:
+            interval = max(state.assignment.copy_frequency.total_seconds(), interval)
         # Counted from the last acknowledged capture: one that failed is repeated at once.
         return self._acknowledged_capture_began + interval - self._host.clock.monotonic()
 
@@ -203,7 +202,9 @@ class Cycles:
         capture = await self._views.take(state.head.disks, consistency)
         self._note_consistency(capture, is_due=is_due)
         changed = await self._views.changes(capture, self._mark)
-        await self._transfer(conversation, capture, changed, is_application_due=is_due)
+        await self._transfer(
+            conversation, capture, changed, is_application_due=is_due, naming=state.naming
+        )
 
     async def _transfer(
         self,
@@ -213,9 +214,14 @@ class Cycles:
         *,
         is_application_due: bool = False,
         ends_resync: bool = False,
+        naming: NameRequest | None = None,
     ) -> None:
         delta = await self._issue(
-            capture, extents, is_application_due=is_application_due, ends_resync=ends_resync
+            capture,
+            extents,
+            is_application_due=is_application_due,
+            ends_resync=ends_resync,
+            naming=naming,
         )
         sealed = await delta.send(conversation, self._before_end, self._check(capture))
         await self._finish(conversation, delta, sealed)
@@ -227,6 +233,7 @@ class Cycles:
         *,
         is_application_due: bool,
         ends_resync: bool,
+        naming: NameRequest | None,
     ) -> DeltaTransfer:
         state = await self._record.update(
             lambda state: state.issued(
@@ -239,6 +246,7 @@ class Cycles:
                     capture.geometries,
                     is_application_due=is_application_due,
                     ends_resync=ends_resync,
+                    naming=naming,
                 )
             )
         )
@@ -248,7 +256,10 @@ class Cycles:
         header = self._protection.header(opened.sequence, opened.attempt, head.digest, opened.disks)
         is_known = capture.machine_digest == head.machine_digest
         machine = None if is_known else capture.machine
-        self._delta = DeltaTransfer(header, capture, extents, machine, self._protection.lane)
+        name = naming.name if naming is not None else ""
+        self._delta = DeltaTransfer(
+            header, capture, extents, machine, self._protection.lane, name=name
+        )
         return self._delta
 
     def _check(self, capture: Capture) -> Callable[[], Awaitable[None]]:

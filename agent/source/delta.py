@@ -49,13 +49,16 @@ class DeltaTransfer:
         extents: tuple[Extents, ...],
         machine: bytes | None,
         lane: Lane,
+        *,
+        name: str = "",
     ) -> None:
-        """`machine` is None where the point before has the same description."""
+        """`machine` is None where the point before has the same description. Most points have no `name`."""
         self.header = header
         self.capture = capture
         self.extents = extents
         self._machine = machine
         self._lane = lane
+        self._name = name
         self._now = _Checkpoint(0, 0, ChainDigest(header), START)
         self._checkpoints: deque[_Checkpoint] = deque(maxlen=MAX_CHECKPOINTS)
         self._ending: tuple[bytes, bytes] | None = None
@@ -113,6 +116,7 @@ class DeltaTransfer:
                 self._machine,
                 records=self._now.records,
                 payload_bytes=self._now.payload_bytes,
+                name=self._name,
             )
             self._ending = trailer, self._now.digest.finish(trailer)
         trailer, digest = self._ending

@@ -13,9 +13,13 @@ from agent.source.grants import HeldGrant
 from agent.source.host import SourceHost
 from agent.source.record import ProtectionRecord
 from agent.source.replicator import ProtectionReplicator, damaged_status
-from agent.source.state import SourceState
+from agent.source.state import NamedPoint, NameRequest, SourceState
 from agent.source.status import ReplicationStatus
 from agent.source.views import remove_all
+from agent.source.waiting import first_of
+
+NAMING_SECONDS = 600.0
+"""How long a wish for a name waits for its point: what is sent before may take long."""
 
 MAX_PROTECTIONS = 256
 """Machines that one host replicates; Hyper-V runs 1,024 at most."""
@@ -123,6 +127,19 @@ class Replicators:
         async with self._turn:
             await self._record(protection_id).update(lambda state: state.verifying(verification_id))
 
+    async def name_point(self, protection_id: str, request: NameRequest) -> NamedPoint:
+        """Take a point now that has this name; return it when the target has sealed it.
+
+        The same wish again waits for the same point. Raises `AssignmentError` and `StateFileError`: then nobody waits
+        for the name any more, but what had left already may still get it.
+        """
+        async with self._turn:
+            record = self._record(protection_id)
+            _check_naming(record.state, request)
+            await record.update(lambda state: state.wishing(request))
+        await first_of(self._host.clock.sleep(NAMING_SECONDS), _until_named(record, request))
+        return await self._end_naming(protection_id, record, request)
+
     async def renew_grant(self, protection_id: str, signed: bytes) -> None:
         """Present this grant from now on; one that is not newer changes nothing. Raises `GrantRefusedError`."""
         async with self._turn:
@@ -140,6 +157,28 @@ class Replicators:
                 self._launch(protection_id)
             await asyncio.Event().wait()
         raise AssertionError("the group lasts until it is cancelled")
+
+    async def _end_naming(
+        self, protection_id: str, record: ProtectionRecord, request: NameRequest
+    ) -> NamedPoint:
+        async with self._turn:
+            replicator = self._replicators.get(protection_id)
+            state = record.state
+            # A protection that was stopped meanwhile has no file any more, and gets none.
+            if replicator is not None and replicator.record is record and not state.is_stopping:
+                state = await record.update(lambda state: state.without_wish(request.request_id))
+        if state.named is not None and state.named.request_id == request.request_id:
+            return state.named
+        why = (
+            f"within {NAMING_SECONDS / 60:g} minutes"
+            if state.may_send
+            else "as it is not replicated now"
+        )
+        raise AssignmentError(
+            "point-not-named",
+            f"No recovery point could be given the name {request.name!r} {why}.",
+            "Look at the protection's health. Where a point has the name all the same, replikera point list shows it.",
+        )
 
     def _record(self, protection_id: str) -> ProtectionRecord:
         replicator = self._replicators.get(protection_id)
@@ -225,6 +264,23 @@ def _check_same(known: SourceState, ordered: Assignment) -> None:
             f"Protection {ordered.protection_id} replicates machine {known.assignment.machine_id} to host "
             f"{known.assignment.target_host_id} in epoch {known.assignment.epoch} already.",
             "Disable the protection before it is enabled in another way.",
+        )
+
+
+async def _until_named(record: ProtectionRecord, request: NameRequest) -> None:
+    """Return when the wish is fulfilled, or cannot be as nothing is sent."""
+    state = record.state
+    while state.may_send and state.naming == request:
+        await record.changed_from(state)
+        state = record.state
+
+
+def _check_naming(state: SourceState, request: NameRequest) -> None:
+    if state.naming is not None and state.naming.request_id != request.request_id:
+        raise AssignmentError(
+            "naming-busy",
+            f"The next recovery point will be {state.naming.name!r} already.",
+            "Wait until that one is there, then try again.",
         )
 
 

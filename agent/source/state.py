@@ -20,6 +20,8 @@ from agent.source.verification import Verification
 from replikera.blocks.segment import NO_POINT, DiskGeometry
 
 VERSION = 2
+MAX_POINT_NAME = 100
+"""Characters; the vault keeps no longer ones."""
 
 _CONFIG = ConfigDict(extra="forbid", ser_json_bytes="hex", val_json_bytes="hex")
 
@@ -44,11 +46,33 @@ NO_HEAD = Head(0, NO_POINT, None, NO_POINT, ())
 
 
 @dataclass(frozen=True, slots=True)
+class NameRequest:
+    """Who wants the next point to have a name, by an id of the wish, and which."""
+
+    __pydantic_config__ = _CONFIG
+
+    request_id: Annotated[str, Field(min_length=1, max_length=64)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_POINT_NAME)]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPoint:
+    """The point that was sealed for the last wish of a name."""
+
+    __pydantic_config__ = _CONFIG
+
+    request_id: str
+    generation: str
+    sequence: Count
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAttempt:
     """An attempt at the next sequence, neither acknowledged nor abandoned.
 
     `digest` is None as long as the trailer cannot have left. `is_application_due`: the view was to be
-    application-consistent, whatever it became. `ends_resync`: it carries all that differed.
+    application-consistent, whatever it became. `ends_resync`: it carries all that differed. `naming`: the wish for a
+    name that it fulfils.
     """
 
     __pydantic_config__ = _CONFIG
@@ -62,6 +86,7 @@ class OpenAttempt:
     digest: Digest | None = None
     is_application_due: bool = False
     ends_resync: bool = False
+    naming: NameRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +94,8 @@ class SourceState:
     """One protection. `attempt` is the highest number ever given to an attempt.
 
     `unsettled_view_id` names the view of the head that may not have become the mark yet, empty where it did.
-    `application_due_from` is when the last capture that was to be application-consistent began.
+    `application_due_from` is when the last capture that was to be application-consistent began. `naming` is the wish
+    for a name that waits for its point, `named` what became of the last one.
     """
 
     __pydantic_config__ = _CONFIG
@@ -87,6 +113,8 @@ class SourceState:
     application_due_from: datetime | None = None
     compared_at: datetime | None = None
     is_stopping: bool = False
+    naming: NameRequest | None = None
+    named: NamedPoint | None = None
     version: int = VERSION
 
     @property
@@ -115,6 +143,17 @@ class SourceState:
         if self.verification is not None and self.verification.verification_id == verification_id:
             return self
         return replace(self, verification=Verification(verification_id))
+
+    def wishing(self, request: NameRequest) -> "SourceState":
+        """Return the state in which the next point gets a name; a wish that was fulfilled changes nothing."""
+        if self.named is not None and self.named.request_id == request.request_id:
+            return self
+        return replace(self, naming=request)
+
+    def without_wish(self, request_id: str) -> "SourceState":
+        """Return the state in which nobody waits for the name any more. What has left already may still get it."""
+        is_this = self.naming is not None and self.naming.request_id == request_id
+        return replace(self, naming=None) if is_this else self
 
     def with_attempt_floor(self, floor: int) -> "SourceState":
         """Return the state in which the next attempt is above the target's floor too."""
@@ -145,8 +184,16 @@ class SourceState:
             opened.disks,
         )
         due_from = opened.capture_started_at if opened.is_application_due else None
+        naming, named = self.naming, self.named
+        if opened.naming is not None:
+            named = NamedPoint(
+                opened.naming.request_id, self.assignment.generation, opened.sequence
+            )
+            naming = None if naming == opened.naming else naming
         return replace(
             self,
+            naming=naming,
+            named=named,
             head=head,
             open=None,
             unsettled_view_id=opened.view_id,

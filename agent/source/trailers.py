@@ -11,14 +11,17 @@ _KINDS = {
 
 
 def trailer_of(
-    capture: Capture, machine: bytes | None, *, records: int, payload_bytes: int
+    capture: Capture, machine: bytes | None, *, records: int, payload_bytes: int, name: str = ""
 ) -> bytes:
-    """Return the trailer; `machine` is None where the point before has the same description."""
+    """Return the trailer; `machine` is None where the point before has the same description.
+
+    A point with a name is of the kind that says so, and at least crash-consistent.
+    """
     return SegmentTrailer(
         capture_started_at=capture.started_at,
         capture_ended_at=capture.view.taken_at,
-        kind=_KINDS[capture.view.consistency],
-        name="",
+        kind=PointKind.NAMED if name else _KINDS[capture.view.consistency],
+        name=name,
         disks=capture.geometries,
         machine=machine,
         records=records,

@@ -78,6 +78,9 @@ class EventKind(StrEnum):
     POINT_EXPORT_REQUESTED = "point-export-requested"
     POINT_EXPORTED = "point-exported"
     POINT_EXPORT_FAILED = "point-export-failed"
+    POINT_NAME_REQUESTED = "point-name-requested"
+    POINT_NAMED = "point-named"
+    POINT_NAME_FAILED = "point-name-failed"
     JOB_CANCEL_REQUESTED = "job-cancel-requested"
     JOB_CANCELLED = "job-cancelled"
 

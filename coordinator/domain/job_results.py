@@ -41,4 +41,13 @@ class RemovedReplica:
     kept_paths: tuple[str, ...]
 
 
-JobResult: TypeAlias = DigestedPoint | ExportedDisk | VerifiedReplica | RemovedReplica
+@dataclass(frozen=True, slots=True)
+class NamedPoint:
+    """The point that was given a name."""
+
+    generation: Generation
+    sequence: int
+    name: str
+
+
+JobResult: TypeAlias = DigestedPoint | ExportedDisk | VerifiedReplica | RemovedReplica | NamedPoint

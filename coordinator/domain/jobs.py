@@ -31,9 +31,13 @@ RESYNCHRONIZATION = "resynchronization"
 VERIFICATION = "verification"
 """A task without an order: the source has begun, and its report ends it. Another order calls it off."""
 
+LISTED = "the target lists it"
+"""A task without an order: the source has taken the point, and the list of its target ends it."""
+
 UNORDERED = {
     INITIAL_REPLICATION: "waits for the first point of machine {}: both hosts have",
     RESYNCHRONIZATION: "waits until machine {} is resynchronized: its source host has",
+    LISTED: "waits until the target of machine {} lists the point: its source host has",
 }
 """The tasks that no order belongs to and none ends: what a job at one of them waits for, and who has begun."""
 
@@ -55,6 +59,7 @@ class JobKind(StrEnum):
     CLEAN_UP_TEST_FAILOVER = "clean-up-test-failover"
     DIGEST_POINT = "digest-point"
     EXPORT_POINT = "export-point"
+    NAME_POINT = "name-point"
     CHANGE_POLICY = "change-policy"
     PAUSE_PROTECTION = "pause-protection"
     RESUME_PROTECTION = "resume-protection"

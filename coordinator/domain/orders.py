@@ -146,6 +146,14 @@ class ExportPoint:
     file_name: str
 
 
+@dataclass(frozen=True, slots=True)
+class NamePoint:
+    """To the source: take a recovery point now and give it this name."""
+
+    protection_id: ProtectionId
+    name: str
+
+
 Action: TypeAlias = (
     AcceptReplica
     | StartReplication
@@ -157,6 +165,7 @@ Action: TypeAlias = (
     | CleanUpRehearsal
     | DigestPoint
     | ExportPoint
+    | NamePoint
 )
 
 
@@ -258,6 +267,14 @@ class PointExported:
 
 
 @dataclass(frozen=True, slots=True)
+class PointNamed:
+    """The target has sealed the point that carries the name."""
+
+    generation: Generation
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """The order was taken back before it began: nothing was done, and nothing will be."""
 
@@ -271,6 +288,7 @@ Outcome: TypeAlias = (
     | RehearsalCleanedUp
     | PointDigests
     | PointExported
+    | PointNamed
     | Withdrawn
 )
 

@@ -4,6 +4,7 @@
     latest-processed                  the newest one that its target has applied
     latest-application-consistent     the newest one that is application-consistent
     2026-03-01T12:00:00Z              the newest one that holds nothing newer than that
+    name:before patch day             the newest one with that name
     17                                the point of that sequence
     <generation>:17                   the same, refused where the lineage is not that one
 
@@ -21,6 +22,7 @@ from coordinator.domain.points import MAX_INTEGER, PointKind, RecoveryPoint
 
 LATEST = "latest"
 LATEST_PROCESSED = "latest-processed"
+NAME_PREFIX = "name:"
 LATEST_APPLICATION_CONSISTENT = "latest-application-consistent"
 MAX_SELECTOR_LENGTH = 128
 """A generation, a colon and 19 digits are 56 characters."""
@@ -29,7 +31,7 @@ _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _EXACT = re.compile(rf"(?:(?P<generation>{_UUID}):)?(?P<sequence>[1-9][0-9]{{0,18}})")
 _SHAPES = (
     "Write latest, latest-processed, latest-application-consistent, a time with its zone as in 2026-03-01T12:00:00Z, "
-    "or a number that replikera point list shows."
+    "a number that replikera point list shows, or name: and the name of a point."
 )
 
 
@@ -46,6 +48,7 @@ class PointSelector:
     sequence: int | None = None
     generation: Generation | None = None
     is_processed: bool = False
+    name: str | None = None
 
     def admits(self, point: RecoveryPoint, processed: int) -> bool:
         """Tell whether a point meets it; `processed` is the newest one that the target has applied, 0 for none.
@@ -58,6 +61,7 @@ class PointSelector:
             and (self.sequence is None or point.sequence == self.sequence)
             and (self.generation is None or point.generation == self.generation)
             and (not self.is_processed or point.sequence <= processed)
+            and (self.name is None or point.name == self.name)
         )
 
     def refusal(self, machine_name: str) -> UnknownObjectError:
@@ -82,6 +86,12 @@ def parse(text: str, *, field: str = "point") -> PointSelector:
     """Return what a text means. Raises `InvalidValueError`."""
     if (known := _WORDS.get(text)) is not None:
         return known
+    if (
+        text.startswith(NAME_PREFIX)
+        and len(text) > len(NAME_PREFIX)
+        and len(text) <= MAX_SELECTOR_LENGTH
+    ):
+        return PointSelector(text, name=text.removeprefix(NAME_PREFIX))
     exact = _EXACT.fullmatch(text) if len(text) <= MAX_SELECTOR_LENGTH else None
     if exact is not None and int(exact["sequence"]) <= MAX_INTEGER:
         named = exact["generation"]

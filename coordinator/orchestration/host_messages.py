@@ -12,6 +12,7 @@ from coordinator.domain.points import PointReport, reconcile
 from coordinator.domain.protections import Protection
 from coordinator.domain.renaming import renamed
 from coordinator.domain.replication import ReplicationReport, ReplicationState
+from coordinator.orchestration.points import naming_listed
 from coordinator.orchestration.vault import Vault
 from coordinator.store.records import Records
 
@@ -54,6 +55,7 @@ async def receive_points(vault: Vault, host_id: HostId, report: PointReport) -> 
             await records.save(protection.resync_required(job, doubt, now), by_host(host_id))
         elif changes.added:
             await records.save(protection.point_sealed(job, now), by_host(host_id))
+        await records.save(await naming_listed(records, protection, now), by_host(host_id))
 
 
 async def receive_replication(vault: Vault, host_id: HostId, report: ReplicationReport) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from coordinator.domain import disabling, point_digests, point_exports
+from coordinator.domain import disabling, named_points, point_digests, point_exports
 from coordinator.domain.commands import by_host
 from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.errors import ForbiddenError
@@ -16,10 +16,12 @@ from coordinator.domain.orders import (
     Done,
     ExportPoint,
     Failure,
+    NamePoint,
     Order,
     Outcome,
     PointDigests,
     PointExported,
+    PointNamed,
     RehearsalCleanedUp,
     RehearsalStarted,
     RemoveReplica,
@@ -85,6 +87,8 @@ async def _consequence(vault: Vault, records: Records, order: Order, outcome: Ou
             return await _rehearsal_consequence(vault, records, order.action, job, outcome)
         case ExportPoint():
             return _export_consequence(order.action, job, outcome, vault.clock.now())
+        case NamePoint():
+            return await _naming_consequence(vault, records, order.action, job, outcome)
         case DigestPoint():
             return _digest_consequence(order.action, job, outcome, vault.clock.now())
         case _:
@@ -109,7 +113,7 @@ async def _rehearsal_consequence(
             return rehearsal.failed(job, outcome, now)
         case Withdrawn():
             return rehearsal.withdrawn(job, now)
-        case Done() | PointDigests() | PointExported() | ReplicaAccepted() | ReplicaRemoved():
+        case _:
             return NOTHING
 
 
@@ -137,6 +141,25 @@ def _export_consequence(action: ExportPoint, job: Job, outcome: Outcome, now: da
             return NOTHING
 
 
+async def _naming_consequence(
+    vault: Vault, records: Records, action: NamePoint, job: Job, outcome: Outcome
+) -> Decision:
+    now = vault.clock.now()
+    match outcome:
+        case PointNamed():
+            taken, decision = named_points.named(job, action, outcome, now)
+            protection = await records.protections.get(action.protection_id)
+            # The target may have told of it before the source.
+            point = await records.points.find(protection, outcome.sequence)
+            return decision if point is None else named_points.listed(taken, point, now)
+        case Failure():
+            return named_points.failed(job, action, outcome, now)
+        case Withdrawn():
+            return named_points.withdrawn(job, now)
+        case _:
+            return NOTHING
+
+
 def _expected(order: Order, outcome: Outcome) -> Outcome:
     """Return the outcome if it is one of this order, else the failure that it is."""
     if isinstance(outcome, Withdrawn) and order.withdrawn_at is not None:
@@ -153,6 +176,7 @@ def _expected(order: Order, outcome: Outcome) -> Outcome:
         CleanUpRehearsal: (RehearsalCleanedUp,),
         DigestPoint: (PointDigests,),
         ExportPoint: (PointExported,),
+        NamePoint: (PointNamed,),
     }
     action = type(order.action)
     if isinstance(outcome, (Failure, *kinds[action])):

@@ -1,12 +1,15 @@
 """Recovery points: which one is meant, until when it is kept, what it holds."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from coordinator.domain import point_digests, point_exports
+from coordinator.domain import named_points, point_digests, point_exports
 from coordinator.domain.commands import Command
+from coordinator.domain.decisions import NOTHING, Decision
 from coordinator.domain.identifiers import JobId, OrderId
+from coordinator.domain.job_results import NamedPoint
 from coordinator.domain.jobs import Job, JobKind
+from coordinator.domain.named_points import NamingIds
 from coordinator.domain.point_digests import DigestIds
 from coordinator.domain.point_exports import ExportIds, ExportWish
 from coordinator.domain.point_selection import (
@@ -106,6 +109,32 @@ async def export_point(
         await records.save(decision, command, result=job.id)
     vault.presence.announce(decision.orders)
     return job
+
+
+async def name_point(vault: Vault, command: Command, name: str, point_name: str) -> Job:
+    """Have the source take a point now that has a name. Raises `DomainError`."""
+    uuid = vault.randomness.uuid
+    ids = NamingIds(JobId(uuid()), OrderId(uuid()))
+    async with vault.store.write() as records:
+        if (done := await records.done(command)) is not None:
+            return await records.jobs.get(done)
+        protection = await records.protections.get(name)
+        running = await records.running_job_of(protection.id, JobKind.NAME_POINT)
+        check_trusted(await records.hosts.get(protection.source_host_id))
+        check_trusted(await records.hosts.get(protection.target_host_id))
+        job, decision = named_points.start(protection, point_name, running, ids, vault.clock.now())
+        await records.save(decision, command, result=job.id)
+    vault.presence.announce(decision.orders)
+    return job
+
+
+async def naming_listed(records: Records, protection: Protection, now: datetime) -> Decision:
+    """Decide whether the target's list ends the job that gave a point a name."""
+    job = await records.running_job_of(protection.id, JobKind.NAME_POINT)
+    if job is None or not isinstance(job.result, NamedPoint):
+        return NOTHING
+    point = await records.points.find(protection, job.result.sequence)
+    return named_points.listed(job, point, now)
 
 
 @dataclass(frozen=True, slots=True)

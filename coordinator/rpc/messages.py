@@ -13,6 +13,7 @@ from coordinator.domain.orders import (
     CleanUpRehearsal,
     DigestPoint,
     ExportPoint,
+    NamePoint,
     Order,
     RemoveReplica,
     ResyncReplication,
@@ -99,6 +100,9 @@ def _fill_for_source(message: orders_pb2.Order, action: Action, grant: bytes) ->
             message.verify_replication.verification_id = action.verification_id
         case StopReplication():
             message.stop_replication.protection_id = action.protection_id
+        case NamePoint():
+            message.name_point.protection_id = action.protection_id
+            message.name_point.name = action.name
         case _:
             return False
     return True

@@ -30,6 +30,7 @@ from coordinator.domain.orders import (
     Outcome,
     PointDigests,
     PointExported,
+    PointNamed,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
@@ -359,5 +360,9 @@ _OUTCOMES: dict[str, Callable[[orders_pb2.OrderOutcome], Outcome]] = {
     "point_digests": lambda said: _point_digests(said.point_digests),
     "point_exported": lambda said: PointExported(
         said.point_exported.path[:MAX_TEXT], _disk_digest(said.point_exported.disk)
+    ),
+    "point_named": lambda said: PointNamed(
+        Generation(_text(said.point_named.generation)),
+        _integer(said.point_named.sequence, "sequence"),
     ),
 }

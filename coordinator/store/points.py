@@ -186,6 +186,8 @@ def _selecting(selector: PointSelector) -> list[ColumnElement[bool]]:
         conditions.append(_POINTS.c.sequence == selector.sequence)
     if selector.generation is not None:
         conditions.append(_POINTS.c.generation == selector.generation)
+    if selector.name is not None:
+        conditions.append(_POINTS.c.name == selector.name)
     if selector.is_processed:
         lineage = _processed(_POINTS.c.protection_id, _POINTS.c.generation)
         processed = select(_PROCESSED.c.sequence).where(lineage).scalar_subquery()

@@ -23,6 +23,7 @@ from coordinator.domain.hosts import HostState
 from coordinator.domain.job_results import (
     DigestedPoint,
     ExportedDisk,
+    NamedPoint,
     RemovedReplica,
     VerifiedReplica,
 )
@@ -37,9 +38,11 @@ from coordinator.domain.orders import (
     Failure,
     GuestReport,
     Measurement,
+    NamePoint,
     NicConnection,
     PointDigests,
     PointExported,
+    PointNamed,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
@@ -75,6 +78,7 @@ ACTIONS = {
     "clean-up-rehearsal": CleanUpRehearsal,
     "digest-point": DigestPoint,
     "export-point": ExportPoint,
+    "name-point": NamePoint,
 }
 OUTCOMES = {
     "done": Done,
@@ -85,11 +89,13 @@ OUTCOMES = {
     "rehearsal-cleaned-up": RehearsalCleanedUp,
     "point-digests": PointDigests,
     "point-exported": PointExported,
+    "point-named": PointNamed,
     "withdrawn": Withdrawn,
 }
 RESULTS = {
     "digested-point": DigestedPoint,
     "exported-disk": ExportedDisk,
+    "named-point": NamedPoint,
     "verified-replica": VerifiedReplica,
     "removed-replica": RemovedReplica,
 }

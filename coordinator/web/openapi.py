@@ -161,7 +161,7 @@ def _success(route: Route, schemas: _Schemas) -> Object:
 _PATH_PARAMETERS = {
     "name": "A name, or an id.",
     "id": "An id.",
-    "point": "`latest`, `latest-processed`, `latest-application-consistent`, a time with zone, a sequence, or an id.",
+    "point": "`latest`, `latest-processed`, `latest-application-consistent`, a time, a number, an id, or `name:NAME`.",
 }
 
 

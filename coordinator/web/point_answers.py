@@ -60,3 +60,10 @@ class DigestedPointAnswer(Answer):
 
     point: PointName
     disks: list[DiskDigestAnswer]
+
+
+class NamedPointAnswer(Answer):
+    """The point that was given a name."""
+
+    point: PointName
+    name: str

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from coordinator.domain.job_results import DigestedPoint, ExportedDisk
+from coordinator.domain.job_results import DigestedPoint, ExportedDisk, NamedPoint
 from coordinator.domain.orders import DiskDigest
 from coordinator.domain.retention import KeptPoint
 from coordinator.orchestration.points import RetentionStatus
@@ -54,6 +54,14 @@ def exported_disk(shown: ExportedDisk) -> answers.ExportedDiskAnswer:
         point=answers.PointName(generation=shown.generation, sequence=shown.sequence),
         path=shown.path,
         disk=_disk(shown.disk),
+    )
+
+
+def named_point(shown: NamedPoint) -> answers.NamedPointAnswer:
+    """Return the point that was given a name."""
+    return answers.NamedPointAnswer(
+        point=answers.PointName(generation=shown.generation, sequence=shown.sequence),
+        name=shown.name,
     )
 
 

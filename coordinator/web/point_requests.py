@@ -15,6 +15,12 @@ class ExportRequest(RequestBody):
     disk: int = Field(default=0, description="The place of the disk in the machine's list, from 0.")
 
 
+class NameRequest(RequestBody):
+    """The name of the point."""
+
+    name: str = Field(description="Up to 100 printable characters without /.")
+
+
 class PointQuery(ListQuery):
     """Which points."""
 

@@ -6,6 +6,7 @@ from coordinator.domain.point_exports import ExportWish
 from coordinator.orchestration.points import (
     digest_point,
     export_point,
+    name_point,
     points_page,
     retention_status,
     selected_point,
@@ -16,7 +17,7 @@ from coordinator.store.points import PointFilter
 from coordinator.web import point_presentation as presentation
 from coordinator.web.models import Listing, NoBody, NoQuery, listing
 from coordinator.web.point_answers import PointAnswer, RetentionAnswer
-from coordinator.web.point_requests import ExportRequest, PointQuery
+from coordinator.web.point_requests import ExportRequest, NameRequest, PointQuery
 from coordinator.web.protection_answers import JobAnswer
 from coordinator.web.protection_presentation import job as present_job
 from coordinator.web.table import OPERATORS, Call, Route, changing, reading
@@ -44,6 +45,15 @@ class PointHandlers:
                 "A recovery point",
                 NoQuery,
                 PointAnswer,
+            ),
+            changing(
+                "/protections/{name}/points",
+                self.name_point,
+                "Begin to take a recovery point that has a name",
+                NameRequest,
+                JobAnswer,
+                roles=OPERATORS,
+                status=HTTPStatus.ACCEPTED,
             ),
             changing(
                 "/protections/{name}/points/{point}/digest",
@@ -84,6 +94,11 @@ class PointHandlers:
         async with self._vault.store.read() as records:
             found = await selected_point(records, call.path["name"], call.path["point"])
         return presentation.point(found)
+
+    async def name_point(self, call: Call, body: NameRequest) -> JobAnswer:
+        """Begin to take a point that has a name."""
+        job = await name_point(self._vault, call.command, call.path["name"], body.name)
+        return present_job(job, job_progress(self._vault, job))
 
     async def digest_point(self, call: Call, _body: NoBody) -> JobAnswer:
         """Begin to read a whole point."""

@@ -12,7 +12,12 @@ from coordinator.domain.rehearsals import RehearsalState
 from coordinator.web.answers import HostAnswer
 from coordinator.web.mapping_answers import NicPlacementAnswer
 from coordinator.web.models import Answer
-from coordinator.web.point_answers import DigestedPointAnswer, ExportedDiskAnswer, PointName
+from coordinator.web.point_answers import (
+    DigestedPointAnswer,
+    ExportedDiskAnswer,
+    NamedPointAnswer,
+    PointName,
+)
 
 
 class NewestPoint(Answer):
@@ -219,7 +224,11 @@ class TaskAnswer(Answer):
 
 
 JobResultAnswer: TypeAlias = (
-    DigestedPointAnswer | ExportedDiskAnswer | VerifiedReplicaAnswer | RemovedReplicaAnswer
+    DigestedPointAnswer
+    | ExportedDiskAnswer
+    | NamedPointAnswer
+    | VerifiedReplicaAnswer
+    | RemovedReplicaAnswer
 )
 
 

@@ -7,6 +7,7 @@ from coordinator.domain.job_results import (
     DigestedPoint,
     ExportedDisk,
     JobResult,
+    NamedPoint,
     RemovedReplica,
     VerifiedReplica,
 )
@@ -22,7 +23,7 @@ from coordinator.orchestration.status import ProtectionStatus
 from coordinator.web import protection_answers as answers
 from coordinator.web.mapping_presentation import nic_placement
 from coordinator.web.point_answers import PointName
-from coordinator.web.point_presentation import digested_point, exported_disk
+from coordinator.web.point_presentation import digested_point, exported_disk, named_point
 
 
 def protection(status: ProtectionStatus) -> answers.ProtectionAnswer:
@@ -215,6 +216,8 @@ def _result(
             return digested_point(shown)
         case ExportedDisk():
             return exported_disk(shown)
+        case NamedPoint():
+            return named_point(shown)
         case VerifiedReplica():
             return answers.VerifiedReplicaAnswer(
                 checked_bytes=shown.checked_bytes, differing_bytes=shown.differing_bytes

@@ -62,6 +62,10 @@ def _found(job: Record) -> list[tuple[str, object]]:
     path = field(job, "result", "path")
     if path is not None:
         pairs.append(("file", plain(path)))
+    name = field(job, "result", "name")
+    if name is not None:
+        sequence = field(job, "result", "point", "sequence")
+        pairs.append(("point", f"{plain(sequence)}, {plain(name)}"))
     checked = field(job, "result", "checked_bytes")
     if checked is not None:
         pairs.append(("compared", size(checked)))

@@ -24,8 +24,8 @@ def parse_selector(text: str) -> str:
     """Return what stands for a recovery point; the vault knows which one is meant."""
     if not text or text != text.strip():
         raise typer.BadParameter(
-            "Write latest, latest-processed, latest-application-consistent, a time with its zone, or a "
-            "number that `replikera point list VM` shows."
+            "Write latest, latest-processed, latest-application-consistent, a time with its zone, a "
+            "number that `replikera point list VM` shows, or name: and the name of a point."
         )
     return text
 
@@ -38,8 +38,8 @@ def time_option(name: str, help_text: str) -> Any:  # noqa: ANN401 - Typer's opt
 LATEST = "latest"
 _MEANING = (
     "latest, latest-processed (the newest one that its target has applied), "
-    "latest-application-consistent, a time (the newest point that holds nothing newer), or a point's "
-    "number or id."
+    "latest-application-consistent, a time (the newest point that holds nothing newer), a point's number "
+    "or id, or name:NAME."
 )
 PointArgument = Annotated[
     str, typer.Argument(metavar="POINT", parser=parse_selector, help=_MEANING)

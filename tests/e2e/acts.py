@@ -104,6 +104,18 @@ async def rehearsal(stage: Stage) -> None:
     await rehearse(stage)
 
 
+async def naming(stage: Stage) -> None:
+    """Take a point with a name, struck meanwhile; it is listed once its job has succeeded."""
+    name = f"before {stage.chance.randrange(1 << 30)}"
+    job_id = await stage.operator.order("points", {"name": name})
+    await stage.misfortunes.strike("naming", within=1.0)
+    result = (await stage.operator.end_of(job_id))["result"]
+    named = [point for point in await stage.operator.points() if point["name"] == name]
+    if [point["sequence"] for point in named] != [result["point"]["sequence"]]:
+        stage.problems.append(f"of {name!r} there are {named}, the job says {result}")
+    await stage.goes_on()
+
+
 async def compare(stage: Stage) -> None:
     """Have the target digest points, struck meanwhile."""
     await stage.misfortunes.strike("digest", within=0.5)
@@ -118,7 +130,7 @@ _ORDERS: dict[Act, tuple[str, ...]] = {
     enable_anew: ("/protections/{name}/disable",),
 }
 ACTS: tuple[Act, ...] = (
-    deltas, deltas, settings, resync, verify, enable_anew, rehearsal, compare,
+    deltas, deltas, settings, resync, verify, enable_anew, rehearsal, naming, compare,
 )  # fmt: skip
 
 

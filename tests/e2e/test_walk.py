@@ -29,6 +29,11 @@ async def test_a_machine_is_replicated_as_its_operator_wants(walk: Walk) -> None
     await walk.until_newer(1)
     await walk.compare_newest()
 
+    await walk.run("point", "create", MACHINE_NAME, "before patch day", "--wait")
+    named = await walk.ask("point", "show", MACHINE_NAME, "name:before patch day")
+    assert (named["kind"], named["name"]) == ("named", "before patch day")
+    await walk.until_newer(named["sequence"])
+
     await walk.run("protection", "pause", MACHINE_NAME)
     await walk.until_state("paused")
     paused_at = max(await walk.sequences())

@@ -75,6 +75,24 @@ def show(context: typer.Context, vm: VmArgument, point: PointArgument) -> None:
     view(context, lambda client: client.get("protections", vm, "points", point), present)
 
 
+@app.command("create", cls=Leaf)
+def create(
+    context: typer.Context,
+    vm: VmArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the point is to be called.")],
+    *,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
+) -> None:
+    """Take a recovery point now that has a name, as before a change of the machine.
+
+    It is meant by name:NAME wherever a point is asked for, and kept as long as any other.
+    """
+    path = ("protections", vm, "points")
+    job = start_job(context, path, {"name": name}, Patience(wait, timeout))
+    present_job(context, job, next_command=f"replikera point list {vm} --kind named")
+
+
 @app.command("digest", cls=Leaf)
 def digest(
     context: typer.Context,

@@ -64,6 +64,7 @@ class Order(_message.Message):
     REMOVE_REPLICA_FIELD_NUMBER: _builtins.int
     DIGEST_POINT_FIELD_NUMBER: _builtins.int
     EXPORT_POINT_FIELD_NUMBER: _builtins.int
+    NAME_POINT_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     job_id: _builtins.str
     control_version: _builtins.int
@@ -91,6 +92,8 @@ class Order(_message.Message):
     def digest_point(self) -> Global___DigestPoint: ...
     @_builtins.property
     def export_point(self) -> Global___ExportPoint: ...
+    @_builtins.property
+    def name_point(self) -> Global___NamePoint: ...
     def __init__(
         self,
         *,
@@ -109,12 +112,13 @@ class Order(_message.Message):
         remove_replica: Global___RemoveReplica | None = ...,
         digest_point: Global___DigestPoint | None = ...,
         export_point: Global___ExportPoint | None = ...,
+        name_point: Global___NamePoint | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "digest_point", b"digest_point", "export_point", b"export_point", "issued_at", b"issued_at", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "digest_point", b"digest_point", "export_point", b"export_point", "issued_at", b"issued_at", "name_point", b"name_point", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "control_digest", b"control_digest", "control_version", b"control_version", "digest_point", b"digest_point", "export_point", b"export_point", "issued_at", b"issued_at", "job_id", b"job_id", "order_id", b"order_id", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_replica", b"accept_replica", "action", b"action", "clean_up_rehearsal", b"clean_up_rehearsal", "control_digest", b"control_digest", "control_version", b"control_version", "digest_point", b"digest_point", "export_point", b"export_point", "issued_at", b"issued_at", "job_id", b"job_id", "name_point", b"name_point", "order_id", b"order_id", "remove_replica", b"remove_replica", "resync_replication", b"resync_replication", "start_rehearsal", b"start_rehearsal", "start_replication", b"start_replication", "stop_replication", b"stop_replication", "verify_replication", b"verify_replication"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["accept_replica", "start_replication", "start_rehearsal", "clean_up_rehearsal", "resync_replication", "verify_replication", "stop_replication", "remove_replica", "digest_point", "export_point"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["accept_replica", "start_replication", "start_rehearsal", "clean_up_rehearsal", "resync_replication", "verify_replication", "stop_replication", "remove_replica", "digest_point", "export_point", "name_point"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
@@ -398,6 +402,30 @@ class RemoveReplica(_message.Message):
 Global___RemoveReplica: _TypeAlias = RemoveReplica  # noqa: Y015
 
 @_typing.final
+class NamePoint(_message.Message):
+    """To the source: take a recovery point now and give it this name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTION_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    protection_id: _builtins.str
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        protection_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "protection_id", b"protection_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamePoint: _TypeAlias = NamePoint  # noqa: Y015
+
+@_typing.final
 class DigestPoint(_message.Message):
     """To the target: read a whole point and tell what it holds."""
 
@@ -599,6 +627,7 @@ class OrderOutcome(_message.Message):
     REPLICA_REMOVED_FIELD_NUMBER: _builtins.int
     POINT_DIGESTS_FIELD_NUMBER: _builtins.int
     POINT_EXPORTED_FIELD_NUMBER: _builtins.int
+    POINT_NAMED_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     @_builtins.property
     def done(self) -> Global___Done: ...
@@ -618,6 +647,8 @@ class OrderOutcome(_message.Message):
     def point_digests(self) -> Global___PointDigests: ...
     @_builtins.property
     def point_exported(self) -> Global___PointExported: ...
+    @_builtins.property
+    def point_named(self) -> Global___PointNamed: ...
     def __init__(
         self,
         *,
@@ -631,12 +662,13 @@ class OrderOutcome(_message.Message):
         replica_removed: Global___ReplicaRemoved | None = ...,
         point_digests: Global___PointDigests | None = ...,
         point_exported: Global___PointExported | None = ...,
+        point_named: Global___PointNamed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "point_digests", b"point_digests", "point_exported", b"point_exported", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "point_digests", b"point_digests", "point_exported", b"point_exported", "point_named", b"point_named", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "order_id", b"order_id", "point_digests", b"point_digests", "point_exported", b"point_exported", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failure", b"failure", "order_id", b"order_id", "point_digests", b"point_digests", "point_exported", b"point_exported", "point_named", b"point_named", "rehearsal_cleaned_up", b"rehearsal_cleaned_up", "rehearsal_started", b"rehearsal_started", "replica_accepted", b"replica_accepted", "replica_removed", b"replica_removed", "result", b"result", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["done", "failure", "rehearsal_started", "rehearsal_cleaned_up", "withdrawn", "replica_accepted", "replica_removed", "point_digests", "point_exported"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["done", "failure", "rehearsal_started", "rehearsal_cleaned_up", "withdrawn", "replica_accepted", "replica_removed", "point_digests", "point_exported", "point_named"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
@@ -730,6 +762,30 @@ class PointExported(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PointExported: _TypeAlias = PointExported  # noqa: Y015
+
+@_typing.final
+class PointNamed(_message.Message):
+    """The target has sealed the point that carries the name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    generation: _builtins.str
+    sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        generation: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PointNamed: _TypeAlias = PointNamed  # noqa: Y015
 
 @_typing.final
 class DiskDigest(_message.Message):

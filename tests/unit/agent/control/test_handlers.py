@@ -23,6 +23,7 @@ from agent.replica.exporting import ExportedDisk, ExportRequest
 from agent.replica.point_digests import DiskDigest
 from agent.source.assignment import Assignment
 from agent.source.errors import AssignmentError
+from agent.source.state import NamedPoint, NameRequest
 from replikera.export_names import ExportFormat
 from replikera.wire.v1 import orders_pb2, types_pb2
 from tests.unit.agent.fakes import HEALTHY
@@ -52,7 +53,13 @@ class Host:
         self.grants: list[bytes] = []
         self._error = error
         self._handlers = OrderHandlers(
-            SourceActions(start=self.replicate, resync=self.take, verify=self.take, stop=self.take),
+            SourceActions(
+                start=self.replicate,
+                resync=self.take,
+                verify=self.take,
+                name_point=self.name_point,
+                stop=self.take,
+            ),
             TargetActions(
                 accept=self.accept,
                 remove=self.remove,
@@ -66,6 +73,10 @@ class Host:
     async def replicate(self, assigned: Assignment, grant: bytes) -> None:
         self.grants.append(grant)
         self._note(assigned)
+
+    async def name_point(self, protection_id: str, request: NameRequest) -> NamedPoint:
+        self._note((protection_id, request))
+        return NamedPoint(request.request_id, GENERATION, 9)
 
     async def take(self, *what: str) -> None:
         self._note(what)
@@ -189,6 +200,11 @@ def digest_point() -> orders_pb2.Order:
     return orders_pb2.Order(order_id=ORDER, digest_point=action)
 
 
+def name_point(name: str = "before patch day") -> orders_pb2.Order:
+    action = orders_pb2.NamePoint(protection_id=PROTECTION, name=name)
+    return orders_pb2.Order(order_id=ORDER, name_point=action)
+
+
 def export_point(name: str = "web.raw") -> orders_pb2.Order:
     action = orders_pb2.ExportPoint(
         protection_id=PROTECTION, generation=GENERATION, sequence=7, disk=1, file_name=name
@@ -265,6 +281,21 @@ async def test_digests_of_a_point_are_told_with_their_progress() -> None:
     ]
 
 
+async def test_a_point_with_a_name_is_taken_as_ordered() -> None:
+    host = Host()
+    outcome = await host.handle(name_point())
+    assert host.asked == [(PROTECTION, NameRequest(ORDER, "before patch day"))]
+    named = outcome.point_named
+    assert (named.generation, named.sequence) == (GENERATION, 9)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "two\nlines"])
+async def test_a_point_is_given_no_name_that_cannot_be_shown(name: str) -> None:
+    host = Host()
+    outcome = await host.handle(name_point(name))
+    assert (host.asked, outcome.failure.code) == ([], "bad-order")
+
+
 async def test_a_disk_of_a_point_is_exported_as_ordered() -> None:
     host = Host()
     outcome = await host.handle(export_point())
@@ -324,6 +355,7 @@ async def test_clean_up_tells_what_was_removed() -> None:
         resync,
         verify,
         stop,
+        name_point,
         remove_replica,
         digest_point,
         export_point,

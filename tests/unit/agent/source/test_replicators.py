@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from agent.grants import GrantRefusedError
 from agent.hypervisor.interface import HypervisorError
@@ -13,9 +14,11 @@ from agent.source import replicators as module
 from agent.source.assignment import Assignment, Compression
 from agent.source.errors import AssignmentError, DisksChangedError, StateFileError
 from agent.source.host import SourceHost
-from agent.source.replicators import Replicators
+from agent.source.replicators import NAMING_SECONDS, Replicators
+from agent.source.state import NamedPoint, NameRequest
 from agent.source.state_folder import StateFolder
 from agent.source.status import ReplicationState, ReplicationStatus
+from replikera.blocks.segment import PointKind
 from replikera.ports.streams import MessageStream
 from replikera.system.files import SystemFiles
 from replikera.wire.v1 import replication_pb2 as wire
@@ -45,10 +48,23 @@ PROTECTION = assignment(1).protection_id
 OFFICE = GrantOffice(terms(PROTECTION, GENERATION, SOURCE, "target-host"))
 
 
+class PatientClock(VirtualClock):
+    """Lets a limit of minutes be reached only where that is wanted."""
+
+    limits_are_reached = False
+
+    @override
+    async def sleep(self, seconds: float) -> None:
+        if seconds < NAMING_SECONDS or self.limits_are_reached:
+            await super().sleep(seconds)
+        else:
+            await asyncio.Event().wait()
+
+
 class Rig:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "protections"
-        self.clock = VirtualClock()
+        self.clock = PatientClock()
         self.targets: dict[str, FakeTarget] = {}
         self.states = StateFolder(SystemFiles(), self.folder)
         self.changed = asyncio.Event()
@@ -502,3 +518,88 @@ async def test_what_is_held_is_known_before_anything_runs(rig: Rig) -> None:
         await replicators.open()
         found = {kept.protection_id: held.version for kept, held in replicators.held()}
     assert found == {PROTECTION: 4, assignment(2).protection_id: 0}
+
+
+WISH = NameRequest("55555555-0000-4000-8000-000000000005", "before patch day")
+
+
+async def test_a_point_is_taken_at_once_and_has_the_name(rig: Rig) -> None:
+    slow = replace(assignment(1), copy_frequency=timedelta(hours=24))
+    async with rig.running() as replicators:
+        await replicators.start(slow)
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        begun = rig.clock.monotonic()
+        named = await replicators.name_point(PROTECTION, WISH)
+        assert rig.clock.monotonic() - begun < 3600
+        trailer = rig.targets[PROTECTION].trailers[named.sequence - 1]
+        assert (trailer.kind, trailer.name) == (PointKind.NAMED, "before patch day")
+        assert named == NamedPoint(WISH.request_id, GENERATION, named.sequence)
+        again = await replicators.name_point(PROTECTION, WISH)
+        assert again == named
+        other = replace(WISH, request_id=WISH.request_id.replace("5", "6"))
+        later = await replicators.name_point(PROTECTION, other)
+        assert later.sequence > named.sequence
+        names = [trailer.name for trailer in rig.targets[PROTECTION].trailers]
+        assert names.count("before patch day") == 2
+
+
+async def test_a_wish_that_was_durable_is_fulfilled_after_a_restart(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+    state = rig.states.load(PROTECTION)
+    assert state is not None
+    rig.states.save(state.wishing(WISH))
+    async with rig.running() as replicators:
+        named = await replicators.name_point(PROTECTION, WISH)
+    assert rig.targets[PROTECTION].trailers[named.sequence - 1].name == WISH.name
+    state = rig.states.load(PROTECTION)
+    assert state is not None
+    assert (state.naming, state.named) == (None, named)
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+async def test_a_name_that_nothing_can_be_given_fails_and_is_forgotten(
+    rig: Rig, is_paused: bool
+) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        if is_paused:
+            await replicators.start(replace(assignment(1), is_paused=True))
+        else:
+            rig.clock.limits_are_reached = True
+            rig.hypervisor.failures["freeze"] = [HypervisorError("busy", "It moves.", "Wait.")] * 99
+        with pytest.raises(AssignmentError) as raised:
+            await replicators.name_point(PROTECTION, WISH)
+        assert raised.value.failure.code == "point-not-named"
+        state = rig.states.load(PROTECTION)
+        assert state is not None
+        assert state.naming is None
+
+
+async def test_two_names_are_not_waited_for_at_once(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        rig.hypervisor.failures["freeze"] = [HypervisorError("busy", "It moves.", "Wait.")] * 9999
+        waiting = asyncio.ensure_future(replicators.name_point(PROTECTION, WISH))
+        await asyncio.sleep(0)
+        other = replace(WISH, request_id="another")
+        with pytest.raises(AssignmentError) as raised:
+            await replicators.name_point(PROTECTION, other)
+        assert raised.value.failure.code == "naming-busy"
+        waiting.cancel()
+
+
+async def test_a_protection_that_is_stopped_meanwhile_gets_no_file_again(rig: Rig) -> None:
+    async with rig.running() as replicators:
+        await replicators.start(assignment(1))
+        await rig.until(lambda: rig.sequence(1) >= 1)
+        rig.hypervisor.failures["freeze"] = [HypervisorError("busy", "It moves.", "Wait.")] * 9999
+        waiting = asyncio.ensure_future(replicators.name_point(PROTECTION, WISH))
+        await asyncio.sleep(0)
+        await replicators.stop(PROTECTION)
+        with pytest.raises(AssignmentError, match="not replicated now"):
+            await waiting
+        assert not list(rig.folder.glob(f"{PROTECTION}*"))

@@ -1,11 +1,20 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from agent.source.assignment import Assignment
 from agent.source.passes import Leg, ResyncPass, new_initial_pass
-from agent.source.state import NO_HEAD, Head, OpenAttempt, SourceState, contradiction
+from agent.source.state import (
+    NO_HEAD,
+    Head,
+    NamedPoint,
+    NameRequest,
+    OpenAttempt,
+    SourceState,
+    contradiction,
+)
 from agent.source.status import Failure
 from agent.source.verification import Verification
 from replikera.blocks.segment import NO_POINT, DiskGeometry
@@ -28,7 +37,7 @@ FAILURE = Failure("diverged", "Because.", "Do.")
 D, E, M = b"d" * 32, b"e" * 32, b"m" * 32
 
 
-def attempt(state: SourceState, view_id: str = "view-1", **changes: bool) -> OpenAttempt:
+def attempt(state: SourceState, view_id: str = "view-1", **changes: Any) -> OpenAttempt:
     return OpenAttempt(
         state.head.sequence + 1, state.attempt + 1, view_id, NOW, M, DISKS, None, **changes
     )
@@ -215,3 +224,35 @@ def test_ranges_that_no_disk_has_are_named(
 
 def test_a_state_of_another_protection_is_named() -> None:
     assert "about protection" in contradiction(FRESH, VERIFICATION)
+
+
+WISH = NameRequest("wish-1", "before patch day")
+
+
+def test_a_wish_ends_with_the_point_that_was_begun_for_it() -> None:
+    wishing = SECOND.wishing(WISH)
+    issued = wishing.issued(attempt(wishing, "view-3", naming=WISH)).with_digest(D)
+    sealed = issued.acknowledged()
+    assert sealed.naming is None
+    assert sealed.named == NamedPoint("wish-1", ASSIGNMENT.generation, 3)
+    assert sealed.wishing(WISH) == sealed
+
+
+def test_a_wish_that_came_later_waits_for_the_next_point() -> None:
+    issued = SECOND.issued(attempt(SECOND, "view-3")).with_digest(D)
+    assert issued.wishing(WISH).acknowledged().naming == WISH
+    other = NameRequest("wish-2", "after")
+    named = SECOND.issued(attempt(SECOND, "view-3", naming=WISH)).with_digest(D)
+    assert named.wishing(other).acknowledged().naming == other
+
+
+def test_a_wish_is_taken_back_by_its_id_alone() -> None:
+    wishing = SECOND.wishing(WISH)
+    assert wishing.without_wish("wish-2") == wishing
+    assert wishing.without_wish("wish-1") == SECOND
+
+
+def test_a_point_that_was_abandoned_leaves_the_wish() -> None:
+    wishing = SECOND.wishing(WISH)
+    issued = wishing.issued(attempt(wishing, "view-3", naming=WISH))
+    assert issued.abandoned().naming == WISH

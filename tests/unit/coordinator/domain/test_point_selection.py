@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -26,7 +27,12 @@ def point(sequence: int, kind: PointKind = PointKind.CRASH_CONSISTENT) -> Recove
     )
 
 
-POINTS = (point(2), point(3, PointKind.APPLICATION_CONSISTENT), point(4), point(6))
+POINTS = (
+    replace(point(2), name="latest"),
+    replace(point(3, PointKind.APPLICATION_CONSISTENT), name="patch day"),
+    replace(point(4), name="patch day"),
+    point(6),
+)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,8 @@ POINTS = (point(2), point(3, PointKind.APPLICATION_CONSISTENT), point(4), point(
         ("latest-application-consistent", 3),
         ("4", 4),
         (f"{GENERATION}:2", 2),
+        ("name:patch day", 4),
+        ("name:latest", 2),
         ((NOW + timedelta(seconds=5)).isoformat(), 4),
         ((NOW + timedelta(seconds=4)).isoformat(), 4),
         ((NOW + timedelta(seconds=3, microseconds=999_999)).isoformat(), 3),
@@ -56,6 +64,7 @@ def test_a_selector_means_the_newest_point_that_it_admits(text: str, sequence: i
         "5",
         "1",
         f"{GENERATION.replace('8', '9')}:2",
+        "name:Patch day",
         (NOW + timedelta(seconds=1)).isoformat(),
         "0001-01-01T00:00:00+14:00",
     ],
@@ -94,6 +103,8 @@ def test_nothing_is_processed_before_a_target_has_applied_a_point() -> None:
         "2026-02-30T12:00:00Z",
         "10000-01-01T00:00:00Z",
         "gen:1",
+        "name:",
+        f"name:{'x' * 200}",
         f"{GENERATION}:0",
         f"{GENERATION}:",
         f"{GENERATION.upper()}:1",

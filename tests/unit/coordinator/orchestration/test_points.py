@@ -9,17 +9,19 @@ from coordinator.domain.errors import (
     InvalidValueError,
     UnknownObjectError,
 )
-from coordinator.domain.job_results import DigestedPoint
-from coordinator.domain.jobs import JobState
+from coordinator.domain.job_results import DigestedPoint, NamedPoint
+from coordinator.domain.jobs import Job, JobState
 from coordinator.domain.orders import (
     DigestPoint,
     DiskDigest,
     Done,
     ExportPoint,
     Failure,
+    NamePoint,
     Order,
     PointDigests,
     PointExported,
+    PointNamed,
     Withdrawn,
 )
 from coordinator.domain.point_exports import ExportWish
@@ -30,6 +32,7 @@ from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.points import (
     digest_point,
     export_point,
+    name_point,
     points_page,
     retention_status,
     selected_point,
@@ -37,7 +40,7 @@ from coordinator.orchestration.points import (
 from coordinator.orchestration.trust import revoke_host
 from coordinator.orchestration.vault import Vault
 from coordinator.store.points import PointFilter
-from tests.unit.coordinator.examples import TARGET, recovery_point
+from tests.unit.coordinator.examples import SOURCE, TARGET, recovery_point
 from tests.unit.coordinator.vaults import (
     BY_ANN,
     equip,
@@ -231,3 +234,62 @@ async def test_an_export_that_has_not_begun_can_be_cancelled(vault: Vault) -> No
     await cancel_job(vault, BY_ANN, job.id)
     await receive_outcome(vault, TARGET.id, (await the_order(vault, TARGET.id)).id, Withdrawn())
     assert (await the_job(vault, job.id)).state == "cancelled"
+
+
+async def begin_naming(vault: Vault) -> tuple[Job, Order]:
+    await protect_with_points(vault)
+    job = await name_point(vault, BY_ANN, "web", "patch day")
+    order = await the_order(vault, SOURCE.id)
+    assert isinstance(order.action, NamePoint)
+    return job, order
+
+
+@pytest.mark.parametrize("is_listed_first", [True, False])
+async def test_a_named_point_can_be_chosen_when_its_job_has_succeeded(
+    vault: Vault, is_listed_first: bool
+) -> None:
+    job, order = await begin_naming(vault)
+    outcome = PointNamed((await the_protection(vault)).generation, 5)
+    if is_listed_first:
+        await report(vault, 5, kind=PointKind.NAMED, name="patch day")
+    await receive_outcome(vault, SOURCE.id, order.id, outcome)
+    if not is_listed_first:
+        assert (await the_job(vault, job.id)).state == "running"
+        await report(vault)
+        assert (await the_job(vault, job.id)).state == "running"
+        await report(vault, 5, kind=PointKind.NAMED, name="patch day")
+    done = await the_job(vault, job.id)
+    assert (done.state, done.result) == (
+        "succeeded",
+        NamedPoint(outcome.generation, 5, "patch day"),
+    )
+    async with vault.store.read() as records:
+        chosen = await selected_point(records, "web", "name:patch day")
+    assert chosen.point.sequence == 5
+    assert "point-named" in await kinds(vault)
+
+
+@pytest.mark.parametrize(
+    "outcome", [Failure("point-not-named", "It is paused.", "Resume it."), Done()]
+)
+async def test_a_point_that_was_not_named_fails_its_job(
+    vault: Vault, outcome: Failure | Done
+) -> None:
+    job, order = await begin_naming(vault)
+    await receive_outcome(vault, SOURCE.id, order.id, outcome)
+    assert (await the_job(vault, job.id)).state == "failed"
+
+
+async def test_a_name_that_nobody_began_to_give_can_be_taken_back(vault: Vault) -> None:
+    job, order = await begin_naming(vault)
+    await cancel_job(vault, BY_ANN, job.id)
+    await receive_outcome(vault, SOURCE.id, order.id, Withdrawn())
+    assert (await the_job(vault, job.id)).state == "cancelled"
+
+
+async def test_nobody_waits_for_a_list_of_a_target_that_was_revoked(vault: Vault) -> None:
+    job, order = await begin_naming(vault)
+    outcome = PointNamed((await the_protection(vault)).generation, 5)
+    await receive_outcome(vault, SOURCE.id, order.id, outcome)
+    await revoke_host(vault, BY_ANN, TARGET.id, "stolen")
+    assert (await the_job(vault, job.id)).state == "failed"

@@ -18,6 +18,7 @@ from coordinator.domain.orders import (
     CleanUpRehearsal,
     DigestPoint,
     ExportPoint,
+    NamePoint,
     NicConnection,
     Order,
     RemoveReplica,
@@ -100,6 +101,8 @@ def test_every_order_says_what_was_decided() -> None:
     assert rehearse.guest_timeout.ToTimedelta() == timedelta(seconds=60)
     clean = order(CleanUpRehearsal(RehearsalId("r"), ProtectionId("p"))).clean_up_rehearsal
     assert (clean.rehearsal_id, clean.protection_id) == ("r", "p")
+    name = order(NamePoint(ProtectionId("p"), "patch day")).name_point
+    assert (name.protection_id, name.name) == ("p", "patch day")
     export = order(ExportPoint(ProtectionId("p"), Generation("g"), 9, 1, "web.raw")).export_point
     assert (export.protection_id, export.generation, export.sequence) == ("p", "g", 9)
     assert (export.disk, export.file_name) == (1, "web.raw")

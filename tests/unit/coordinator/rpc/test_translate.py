@@ -24,6 +24,7 @@ from coordinator.domain.orders import (
     NicConnection,
     PointDigests,
     PointExported,
+    PointNamed,
     RecoveredDisk,
     RehearsalCleanedUp,
     RehearsalStarted,
@@ -91,6 +92,8 @@ def test_every_outcome_is_understood() -> None:
     written = orders_pb2.PointExported(path="/e/web.raw", disk=read.disks[0])
     told = PointExported("/e/web.raw", DiskDigest("d", "d.vhdx", 5, "ab" * 32))
     assert outcome(point_exported=written) == told
+    named = orders_pb2.PointNamed(generation="g", sequence=5)
+    assert outcome(point_named=named) == PointNamed(Generation("g"), 5)
     assert outcome(point_digests=read) == PointDigests((DiskDigest("d", "d.vhdx", 5, "ab" * 32),))
     silent = translate.outcome(
         orders_pb2.OrderOutcome(rehearsal_started=orders_pb2.RehearsalStarted(machine_id="m"))
@@ -122,6 +125,7 @@ def test_every_outcome_is_understood() -> None:
         },
         {"point_digests": orders_pb2.PointDigests(disks=[orders_pb2.DiskDigest(sha256=b"x")])},
         {"point_exported": orders_pb2.PointExported(path="/e")},
+        {"point_named": orders_pb2.PointNamed(generation="g", sequence=TOO_LARGE)},
         {
             "point_digests": orders_pb2.PointDigests(
                 disks=[orders_pb2.DiskDigest(sha256=b"x" * 32, size=TOO_LARGE)]

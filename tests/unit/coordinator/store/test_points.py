@@ -111,6 +111,7 @@ async def test_the_store_selects_the_point_that_the_domain_does(vault: Vault, se
             generation=protection.generation,
             kind=list(PointKind)[number % 3],
             capture_ended_at=NOW + timedelta(seconds=at + 2 + number % 5),
+            name="patch day" if number % 7 == 0 else "",
         )
         for at, number in enumerate(drawn)
         if number > 60
@@ -122,7 +123,7 @@ async def test_the_store_selects_the_point_that_the_domain_does(vault: Vault, se
     moments = [end + timedelta(microseconds=by) for end in ends for by in (-1, 0)]
     texts = [LATEST, LATEST_PROCESSED, LATEST_APPLICATION_CONSISTENT, *map(str, range(1, 50))]
     texts += [moment.isoformat() for moment in moments]
-    texts += [f"{protection.generation}:9", f"{protection.id}:9"]
+    texts += ["name:patch day", "name:other", f"{protection.generation}:9", f"{protection.id}:9"]
     async with vault.store.write() as records:
         await records.points.apply(changes)
         for selector in map(parse, texts):

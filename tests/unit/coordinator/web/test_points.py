@@ -4,12 +4,12 @@ from urllib.parse import quote
 import pytest
 
 from coordinator.domain.operators import OperatorRole
-from coordinator.domain.orders import DiskDigest, PointDigests, PointExported
+from coordinator.domain.orders import DiskDigest, PointDigests, PointExported, PointNamed
 from coordinator.domain.points import PointKind
 from coordinator.orchestration.outcomes import receive_outcome
 from coordinator.orchestration.vault import Vault
 from tests.unit.coordinator.asking import Asking, asking
-from tests.unit.coordinator.examples import TARGET, recovery_point
+from tests.unit.coordinator.examples import SOURCE, TARGET, recovery_point
 from tests.unit.coordinator.vaults import protect, report, the_order, the_protection
 
 POINTS = "/protections/web/points"
@@ -148,3 +148,28 @@ async def test_an_export_is_a_job_that_tells_where_the_file_is(vault: Vault, ott
     assert job["result"]["path"] == "/exports/web.raw"
     assert job["result"]["disk"]["sha256"] == "ab" * 32
     assert job["result"]["point"]["sequence"] == 3
+
+
+async def test_a_point_is_taken_with_a_name(vault: Vault, otto: Asking) -> None:
+    response = await otto.ask("POST", POINTS, {"name": "patch day"})
+    assert response.status == 202
+    path = response.headers["Location"].removeprefix("/api/v1")
+    order = await the_order(vault, SOURCE.id)
+    generation = (await the_protection(vault)).generation
+    await report(vault, 4, kind=PointKind.NAMED, name="patch day")
+    await receive_outcome(vault, SOURCE.id, order.id, PointNamed(generation, 4))
+    job = await otto.get(path)
+    assert (job["kind"], job["state"]) == ("name-point", "succeeded")
+    assert job["result"] == {
+        "point": {"generation": generation, "sequence": 4},
+        "name": "patch day",
+    }
+    found = await otto.get(f"{POINTS}/{quote('name:patch day')}")
+    assert (found["sequence"], found["kind"], found["name"]) == (4, "named", "patch day")
+
+
+async def test_who_may_only_change_protections_takes_no_point(vault: Vault, otto: Asking) -> None:
+    del otto
+    carl = await asking(vault, "carl", OperatorRole.CONTRIBUTOR)
+    refusal = await carl.refusal("POST", POINTS, {"name": "patch day"})
+    assert refusal == (403, "role-not-allowed")

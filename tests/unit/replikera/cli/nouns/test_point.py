@@ -137,3 +137,17 @@ async def test_a_disk_is_exported_and_its_file_is_told(cli: Cli, vault: FakeVaul
     )
     assert "file /e/web.raw" in lines
     assert any("ab" * 32 in line for line in lines)
+
+
+async def test_a_point_is_taken_with_a_name_and_told(cli: Cli, vault: FakeVault) -> None:
+    result = {"point": {"generation": "g1", "sequence": 7}, "name": "patch day"}
+    done = {**JOB, "kind": "name-point", "state": "succeeded", "result": result}
+    vault.says("POST", "/protections/web/points", done)
+    lines = await cli.lines("point", "create", "web", "patch day")
+    assert vault.requests[0][1:] == ("/api/v1/protections/web/points", {"name": "patch day"})
+    assert "point 7, patch day" in lines
+
+
+async def test_a_named_point_is_asked_for_by_its_name(cli: Cli, vault: FakeVault) -> None:
+    vault.says("GET", "/protections/web/points/name%3Apatch%20day", POINT)
+    assert await cli.json("point", "show", "web", "name:patch day") == POINT
