@@ -21,7 +21,7 @@ class FakeReplicators:
     async def _unused(self, *_: object) -> None:
         raise AssertionError
 
-    start = resync = verify = _unused
+    start = resync = verify = name_point = _unused
 
 
 async def test_stopped_replication_is_not_reported_any_more() -> None:
