@@ -50,11 +50,15 @@ async def introduce(vault: Vault, caller: Caller, hello: HostHello) -> Introduct
     if introduction is None:
         await _keep_unknown(vault, caller, hello)
         raise await denial(vault, caller)
-    if not vault.reconciliation.is_reconciling:
+    if not introduction.is_reconciling and not vault.reconciliation.is_reconciling:
         return introduction
     await vault.reconciliation.finish_if_complete(vault)
     async with vault.store.read() as records:
-        return await _introduction(vault, records, HostId(caller.name))
+        introduction = await _introduction(vault, records, HostId(caller.name))
+    if not introduction.is_reconciling:
+        # Its session is not recalled, as those of the hosts that told before are: it is not asked again.
+        await _catch_up(vault, HostId(caller.name), hello)
+    return introduction
 
 
 async def _taken_in(vault: Vault, caller: Caller, hello: HostHello) -> Introduction | None:
@@ -79,14 +83,26 @@ async def _taken_in(vault: Vault, caller: Caller, hello: HostHello) -> Introduct
             await vault.reconciliation.begin(records, cause, now)
         again = NOTHING
         if not await vault.reconciliation.heard(records, told, hello, now):
-            again = await tell_again(vault, records, told, now)
-            again += await adopt_rehearsals(vault, records, told, hello.rehearsals)
+            again = await _caught_up(vault, records, told, hello)
             await records.save(again, BY_VAULT)
         replaced = (item.id for item in use.changed if not item.is_believed)
         vault.replacements.note(replaced)
         introduction = await _introduction(vault, records, host.id)
     vault.presence.announce(again.orders)
     return introduction
+
+
+async def _catch_up(vault: Vault, host_id: HostId, hello: HostHello) -> None:
+    async with vault.store.write() as records:
+        host = await records.hosts.get(host_id)
+        again = await _caught_up(vault, records, host, hello)
+        await records.save(again, BY_VAULT)
+    vault.presence.announce(again.orders)
+
+
+async def _caught_up(vault: Vault, records: Records, host: Host, hello: HostHello) -> Decision:
+    again = await tell_again(vault, records, host, vault.clock.now())
+    return again + await adopt_rehearsals(vault, records, host, hello.rehearsals)
 
 
 async def _news(records: Records, before: Host, told: Host, now: datetime) -> Decision:

@@ -1,6 +1,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from coordinator.domain.hello import HeldRehearsal, HostHello
 from coordinator.domain.hosts import Host, HostFacts
 from coordinator.domain.identifiers import ProtectionId, RehearsalId
@@ -128,3 +130,25 @@ async def test_only_the_target_of_a_known_protection_is_believed_about_test_fail
     await says(vault, TARGET, tests=(replace(held, protection_id=ProtectionId("unknown")),))
     async with vault.store.read() as records:
         assert await records.rehearsals.all() == ()
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+async def test_what_hosts_told_while_the_vault_reconciled_is_not_lost(
+    vault: Vault, is_last: bool
+) -> None:
+    protection = await protect(vault)
+    held = HeldRehearsal(RehearsalId("r"), protection.id, protection.generation, 1, "web - test")
+    async with vault.store.write() as records:
+        await vault.reconciliation.begin(records, "it was restored", vault.clock.now())
+    first, last = (SOURCE, TARGET) if is_last else (TARGET, SOURCE)
+    tests = {TARGET.id: (held,)}
+    seen = []
+    for host in (first, last):
+        await says(vault, host, tests=tests.get(host.id, ()))
+        seen.append(vault.reconciliation.is_reconciling)
+    assert seen == [True, False]
+    if not is_last:
+        # Its session was recalled: it dials again.
+        await says(vault, first, tests=(held,))
+    async with vault.store.read() as records:
+        assert await records.unfinished_rehearsal(protection.id) is not None
