@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 
 from coordinator.domain import jobs
 from coordinator.domain.decisions import Decision
@@ -58,6 +59,8 @@ def start(
 
 def exported(job: Job, action: ExportPoint, outcome: PointExported, now: datetime) -> Decision:
     """Decide that the file is there: the job keeps where, and what was read back."""
+    if PurePath(outcome.path).name != action.file_name:
+        return failed(job, action, _not_read_back(outcome), now)
     result = ExportedDisk(action.generation, action.sequence, outcome.path, outcome.disk)
     event = Event(now, EventKind.POINT_EXPORTED, action.protection_id, _told(job, action))
     return Decision((job.task_done(now, result),), (), (event,))
@@ -74,6 +77,14 @@ def withdrawn(job: Job, now: datetime) -> Decision:
     """Decide what follows when the target never began to write."""
     cancelled = job.cancelled(now)
     return Decision((cancelled,), (), (cancelled.cancelled_event(now),))
+
+
+def _not_read_back(outcome: PointExported) -> Failure:
+    return Failure(
+        "not-read-back",
+        f"The host says that it wrote {outcome.path or 'no file'}, which was not ordered.",
+        "Update the host's agent to the version of the vault, and export the point again.",
+    )
 
 
 def _check(wish: ExportWish) -> None:

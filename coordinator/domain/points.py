@@ -4,7 +4,7 @@ The target alone knows its points; the vault keeps a copy of the list so that op
 away. A sequence of one generation never changes its content: what a report says otherwise is not believed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -31,7 +31,8 @@ class PointKind(StrEnum):
 class RecoveryPoint:
     """The state of all disks after segment `sequence` of a generation.
 
-    `heard_at` is when the vault first heard of it, by its own clock; None where that was not kept.
+    `heard_at` is when the vault first heard of it, by its own clock; None where that was not kept. `other_digest` is
+    what its target told later, where that is another one: then nobody knows what the point holds.
     """
 
     protection_id: ProtectionId
@@ -45,6 +46,12 @@ class RecoveryPoint:
     payload_bytes: int
     chain_digest: bytes
     heard_at: datetime | None = field(default=None, compare=False)
+    other_digest: bytes | None = field(default=None, compare=False)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Tell whether its target has told two contents of it."""
+        return self.other_digest is not None
 
     @property
     def state(self) -> NewestState:
@@ -106,7 +113,8 @@ class PointChanges:
     """How the vault's list of one generation's points changes.
 
     Of the sequences in `covered` only those of `named` stay. Of those in `doubtful` another content is told than
-    before: they stay as they were. `processed` is the newest point that the target has applied, 0 before the first.
+    ever before, by its digest: they stay as they were, and are marked. `processed`
+    is the newest point that the target has applied, 0 before the first.
     """
 
     protection_id: ProtectionId
@@ -115,7 +123,7 @@ class PointChanges:
     released: tuple[int, ...]
     covered: Covered | None = None
     named: tuple[int, ...] = ()
-    doubtful: tuple[int, ...] = ()
+    doubtful: tuple[tuple[int, bytes], ...] = ()
     processed: int = 0
 
     def doubt(self) -> Failure | None:
@@ -125,14 +133,16 @@ class PointChanges:
         more = f" and {len(self.doubtful) - 1} more" if len(self.doubtful) > 1 else ""
         return Failure(
             "point-changed",
-            f"Point {self.doubtful[0]}{more} of protection {self.protection_id} has another digest at the target "
+            f"Point {self.doubtful[0][0]}{more} of protection {self.protection_id} has another digest at the target "
             "than when it was sealed.",
             "Do not recover from it; examine the target host's volume, then: replikera protection resync.",
         )
 
 
-def reconcile(known: Mapping[int, bytes], report: PointReport, now: datetime) -> PointChanges:
-    """Return what the report changes; `known` has digests by sequence, of all points that the report has."""
+def reconcile(
+    known: Mapping[int, Collection[bytes]], report: PointReport, now: datetime
+) -> PointChanges:
+    """Return what the report changes; `known` has all digests that were told of the points that the report has."""
     named = tuple(point.sequence for point in report.points)
     return PointChanges(
         report.protection_id,
@@ -144,9 +154,9 @@ def reconcile(known: Mapping[int, bytes], report: PointReport, now: datetime) ->
         report.covered,
         named,
         tuple(
-            point.sequence
+            (point.sequence, point.chain_digest)
             for point in report.points
-            if known.get(point.sequence, point.chain_digest) != point.chain_digest
+            if point.sequence in known and point.chain_digest not in known[point.sequence]
         ),
         report.processed,
     )

@@ -184,6 +184,15 @@ class Protection(Aggregate):
         """Return the protection with what its source confirmed."""
         return replace(self, told_source=told)
 
+    @property
+    def has_confirmed(self) -> bool:
+        """Tell whether any of its hosts has confirmed how it replicates."""
+        return self.told_target is not None or self.told_source is not None
+
+    def unconfirmed(self) -> "Protection":
+        """Return it as nobody has confirmed anything."""
+        return replace(self, told_target=None, told_source=None)
+
     def kept_retention(self, policy: Policy) -> timedelta:
         """Return how long its points are kept for certain: a change counts when the target has confirmed it."""
         told = self.told_target

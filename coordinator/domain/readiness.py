@@ -38,9 +38,14 @@ def readiness(
     newest: RecoveryPoint | None,
     now: datetime,
     *,
+    has_told: bool,
     is_reconciling: bool = False,
 ) -> Readiness:
-    """Return whether a machine could be failed over now. A test failover that stands is no hindrance."""
+    """Return whether a machine could be failed over now. A test failover that stands is no hindrance.
+
+    `has_told`: the target has told of this replica's points since it connected. One whose replica is damaged, or whose
+    volume is missing, tells nothing.
+    """
     if target.state is not HostState.ACTIVE:
         return _no(f"Host {target.name} is {target.state}: it is given no orders.")
     if is_reconciling:
@@ -48,11 +53,16 @@ def readiness(
     hindrance = _hindrance(protection)
     if hindrance is not None:
         return _no(hindrance)
-    if not target.is_connected:
-        return _unknown(f"Host {target.name} is not connected: its points cannot be read now.")
+    if not (target.is_connected and has_told):
+        why = (
+            "has told nothing of them since it connected"
+            if target.is_connected
+            else "is not connected"
+        )
+        return _unknown(f"Host {target.name} {why}: its points cannot be read now.")
     if newest is None:
         return _no(f"Host {target.name} reports no recovery point.")
-    return _from_point(protection, newest, now)
+    return _from_point(protection, target.name, newest, now)
 
 
 def _hindrance(protection: Protection) -> str | None:
@@ -73,7 +83,11 @@ def _hindrance(protection: Protection) -> str | None:
             return None
 
 
-def _from_point(protection: Protection, newest: RecoveryPoint, now: datetime) -> Readiness:
+def _from_point(
+    protection: Protection, target: str, newest: RecoveryPoint, now: datetime
+) -> Readiness:
+    if newest.is_doubtful:
+        return _no(f"Host {target} has told two contents of its newest point {newest.sequence}.")
     age = lag(newest.state, now)
     told = "of unknown age" if age is None else f"{math.ceil(age.total_seconds())} s old"
     reason = f"Its newest point {newest.sequence} is {told}."

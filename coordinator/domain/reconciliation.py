@@ -181,6 +181,7 @@ def finish(past: Past, reports: Mapping[HostId, HostHello], now: datetime) -> tu
         now,
     )
     notes = work.adopt(reports)
+    work.forget_confirmations()
     work.close_orders()
     work.revoke_keys()
     skipped = max([past.head, *(hello.anchor[0] for hello in reports.values())]) + SKIPPED_LINES
@@ -238,6 +239,11 @@ class _Work:
         if lost:
             notes.append(f"held by no host that told: {_listed(lost)}")
         return notes
+
+    def forget_confirmations(self) -> None:
+        """Let all hosts be told again how they replicate: what they confirmed last may be lost."""
+        told = [item for item in self.protections.values() if item.has_confirmed]
+        self._add(Decision(tuple(item.unconfirmed() for item in told)))
 
     def close_orders(self) -> None:
         """End every order that has no outcome, and its job."""

@@ -1,10 +1,9 @@
 """Test failovers that only their host knows: the vault was restored from a copy that is older than they are."""
 
-from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from coordinator.domain import jobs
-from coordinator.domain.decisions import NOTHING, Decision
+from coordinator.domain.decisions import Decision
 from coordinator.domain.events import Event, EventKind
 from coordinator.domain.hello import HeldRehearsal
 from coordinator.domain.identifiers import JobId
@@ -25,43 +24,34 @@ KNOWN_TO_ITS_HOST = Failure(
 )
 
 
-def adopt(
-    protection: Protection,
-    unknown: Iterable[HeldRehearsal],
-    new_job_id: Callable[[], JobId],
-    now: datetime,
-) -> Decision:
+def adopt(protection: Protection, held: HeldRehearsal, job_id: JobId, now: datetime) -> Decision:
     """Decide that what the protection's target holds and the vault does not know is there, to be cleaned up.
 
     What became of its start is not known, so it has failed. Its time begins anew.
     """
-    decision = NOTHING
-    for held in unknown:
-        job = jobs.start(
-            new_job_id(),
-            JobKind.START_TEST_FAILOVER,
-            protection.machine_name,
-            START_TASKS,
-            now,
-            protection_id=protection.id,
-            rehearsal_id=held.rehearsal_id,
-        )
-        rehearsal = Rehearsal(
-            held.rehearsal_id,
-            protection.id,
-            job.id,
-            RehearsalState.FAILED,
-            held.generation,
-            held.sequence,
-            held.machine_name,
-            (),
-            now,
-            "",
-            now + DEFAULT_LENGTH,
-            cause=KNOWN_TO_ITS_HOST.cause,
-            remedy=KNOWN_TO_ITS_HOST.remedy,
-        )
-        event = Event(now, EventKind.TEST_FAILOVER_FOUND, rehearsal.id, held.machine_name)
-        ended = job.failed(KNOWN_TO_ITS_HOST, now)
-        decision += Decision((rehearsal, ended), (), (event,))
-    return decision
+    job = jobs.start(
+        job_id,
+        JobKind.START_TEST_FAILOVER,
+        protection.machine_name,
+        START_TASKS,
+        now,
+        protection_id=protection.id,
+        rehearsal_id=held.rehearsal_id,
+    )
+    rehearsal = Rehearsal(
+        held.rehearsal_id,
+        protection.id,
+        job.id,
+        RehearsalState.FAILED,
+        held.generation,
+        held.sequence,
+        held.machine_name,
+        (),
+        now,
+        "",
+        now + DEFAULT_LENGTH,
+        cause=KNOWN_TO_ITS_HOST.cause,
+        remedy=KNOWN_TO_ITS_HOST.remedy,
+    )
+    event = Event(now, EventKind.TEST_FAILOVER_FOUND, rehearsal.id, held.machine_name)
+    return Decision((rehearsal, job.failed(KNOWN_TO_ITS_HOST, now)), (), (event,))

@@ -13,13 +13,16 @@ from coordinator.domain.protections import Protection
 def renamed(
     protections: Iterable[Protection], names: Mapping[MachineId, str], now: datetime
 ) -> Decision:
-    """Decide what becomes of protections whose machines have these names at their source."""
+    """Decide what becomes of protections whose machines have these names at their source.
+
+    One that cannot be shown is not taken: targets refuse it.
+    """
     changed: list[Protection] = []
     events: list[Event] = []
     for protection in protections:
         before = protection.machine_name
         name = names.get(protection.machine_id, before)
-        if name != before:
+        if name != before and name.isprintable():
             changed.append(replace(protection, machine_name=name))
             detail = f"{before} is {name} now"
             events.append(Event(now, EventKind.PROTECTION_RENAMED, protection.id, detail))

@@ -35,7 +35,12 @@ async def tell_again(vault: Vault, records: Records, host: Host, now: datetime) 
 async def adopt_rehearsals(
     vault: Vault, records: Records, host: Host, held: Iterable[HeldRehearsal]
 ) -> Decision:
-    """Decide what becomes of test failovers that a target has and the vault does not know."""
+    """Decide what becomes of test failovers that a target has and the vault does not know.
+
+    Only a vault that was restored can have forgotten one. One at a time of a protection: the next is told of again.
+    """
+    if not (await records.control()).reconciled_number:
+        return NOTHING
     told = {item.rehearsal_id: item for item in held}
     known = {item.id for item in await records.rehearsals.these(told.keys())}
     unknown = [item for item in told.values() if item.rehearsal_id not in known]
@@ -43,10 +48,10 @@ async def adopt_rehearsals(
     for protection in await records.protections.these(item.protection_id for item in unknown):
         if protection.target_host_id != host.id:
             continue
-        its = [item for item in unknown if item.protection_id == protection.id]
-        decision += adopt(
-            protection, its, lambda: JobId(vault.randomness.uuid()), vault.clock.now()
-        )
+        if await records.unfinished_rehearsal(protection.id) is not None:
+            continue
+        found = next(item for item in unknown if item.protection_id == protection.id)
+        decision += adopt(protection, found, JobId(vault.randomness.uuid()), vault.clock.now())
     return decision
 
 

@@ -56,6 +56,7 @@ async def receive_points(vault: Vault, host_id: HostId, report: PointReport) -> 
         elif changes.added:
             await records.save(protection.point_sealed(job, now), by_host(host_id))
         await records.save(await naming_listed(records, protection, now), by_host(host_id))
+    vault.presence.note_told(host_id, protection.id)
 
 
 async def receive_replication(vault: Vault, host_id: HostId, report: ReplicationReport) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from coordinator.domain.hosts import Contact
-from coordinator.domain.identifiers import HostId
+from coordinator.domain.identifiers import HostId, ProtectionId
 from coordinator.domain.orders import Order
 from replikera.ports.clock import Clock
 
@@ -28,7 +28,10 @@ class EndReason(StrEnum):
 
 
 class HostSession:
-    """One live session of a host. `deny_list_version` is what the host has made durable."""
+    """One live session of a host. `deny_list_version` is what the host has made durable.
+
+    `told` are the protections of whose points it has told.
+    """
 
     def __init__(self, host_id: HostId, clock: Clock, deny_list_version: int = 0) -> None:
         self.host_id = host_id
@@ -37,6 +40,7 @@ class HostSession:
         self.work_waiting.set()
         self.ended = asyncio.Event()
         self.end_reason: EndReason | None = None
+        self.told: set[ProtectionId] = set()
         self._clock = clock
         self.heard()
 
@@ -89,6 +93,17 @@ class Presence:
         if self._sessions.get(session.host_id) is session:
             del self._sessions[session.host_id]
             self._left[session.host_id] = session.contact
+
+    def note_told(self, host_id: HostId, protection_id: ProtectionId) -> None:
+        """Note that a target has told of its points in its present session."""
+        session = self._sessions.get(host_id)
+        if session is not None:
+            session.told.add(protection_id)
+
+    def has_told(self, host_id: HostId, protection_id: ProtectionId) -> bool:
+        """Tell whether a target has told of a protection's points since it connected."""
+        session = self._sessions.get(host_id)
+        return session is not None and protection_id in session.told
 
     def is_connected(self, host_id: HostId) -> bool:
         """Tell whether the host has a session and was heard lately."""

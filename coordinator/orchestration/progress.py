@@ -38,7 +38,8 @@ def job_progress(vault: Vault, job: Job) -> Progress | None:
     if job.state is not JobState.RUNNING:
         return None
     if (told := vault.progress.get(job.id)) is not None:
-        return Progress(told.done_bytes, told.total_bytes, told.rate, told.told_at)
+        rate = told.rate if vault.clock.now() - told.told_at <= FRESH else None
+        return Progress(told.done_bytes, told.total_bytes, rate, told.told_at)
     report = vault.reports.get(job.protection_id)
     if report is None:
         return None

@@ -9,7 +9,7 @@ from coordinator.domain.errors import UnknownObjectError
 from coordinator.domain.hosts import Host, HostState
 from coordinator.domain.identifiers import JobId, OrderId, RehearsalId
 from coordinator.domain.jobs import Job
-from coordinator.domain.lag import age_at_least
+from coordinator.domain.lag import lag
 from coordinator.domain.point_selection import LATEST, PointSelector, parse
 from coordinator.domain.points import RecoveryPoint
 from coordinator.domain.protection_changes import check_trusted
@@ -39,13 +39,13 @@ class RehearsalWish:
 
 @dataclass(frozen=True, slots=True)
 class RehearsalPlan:
-    """What a test failover would do."""
+    """What a test failover would do. The expected loss is None where the source's clock does not let it be told."""
 
     protection: Protection
     target: Host
     point: RecoveryPoint
     networks: RehearsalNetworks
-    expected_loss: timedelta
+    expected_loss: timedelta | None
 
 
 async def start_rehearsal(vault: Vault, command: Command, name: str, wish: RehearsalWish) -> Job:
@@ -79,7 +79,7 @@ async def plan_rehearsal(
         await records.hosts.get(protection.target_host_id),
         request.point,
         request.networks,
-        max(age_at_least(request.point.state, now), now - request.point.capture_started_at),
+        lag(request.point.state, now),
     )
 
 

@@ -170,6 +170,7 @@ def _status(
             there,
             newest,
             now,
+            has_told=vault.presence.has_told(target.id, protection.id),
             is_reconciling=vault.reconciliation.is_reconciling,
         ),
         tests.last_success,

@@ -131,10 +131,10 @@ class Points:
         lineage = _lineage(protection.id, protection.generation)
         return await self._rows.paged(_NEWEST_FIRST, cursor, limit, lineage, *_filtering(wanted))
 
-    async def known(self, report: PointReport) -> dict[int, bytes]:
-        """Return digests by sequence of the points that a report has."""
+    async def known(self, report: PointReport) -> dict[int, tuple[bytes, ...]]:
+        """Return by sequence the digests that were told of the points that a report has."""
         named = [point.sequence for point in report.points]
-        found: dict[int, bytes] = {}
+        found: dict[int, tuple[bytes, ...]] = {}
         for group in groups(named):
             lineage = _lineage(report.protection_id, report.generation)
             found |= await self._digests(and_(lineage, _POINTS.c.sequence.in_(group)))
@@ -155,6 +155,9 @@ class Points:
             gone.append(and_(within, _POINTS.c.sequence.not_in(changes.named)))
         for condition in gone:
             await self._connection.execute(delete(_POINTS).where(lineage, condition))
+        for sequence, digest in changes.doubtful:
+            of_it = and_(lineage, _POINTS.c.sequence == sequence)
+            await self._connection.execute(update(_POINTS).where(of_it).values(other_digest=digest))
         await self._note_processed(changes)
 
     async def _note_processed(self, changes: PointChanges) -> None:
@@ -170,10 +173,15 @@ class Points:
         }
         await self._connection.execute(statement.values(values))
 
-    async def _digests(self, condition: ColumnElement[bool]) -> dict[int, bytes]:
-        query = select(_POINTS.c.sequence, _POINTS.c.chain_digest).where(condition)
-        rows = await self._connection.execute(query)
-        return {row.sequence: row.chain_digest for row in rows}
+    async def _digests(self, condition: ColumnElement[bool]) -> dict[int, tuple[bytes, ...]]:
+        columns = (_POINTS.c.sequence, _POINTS.c.chain_digest, _POINTS.c.other_digest)
+        rows = await self._connection.execute(select(*columns).where(condition))
+        return {
+            row.sequence: tuple(
+                digest for digest in (row.chain_digest, row.other_digest) if digest is not None
+            )
+            for row in rows
+        }
 
 
 def _selecting(selector: PointSelector) -> list[ColumnElement[bool]]:

@@ -317,6 +317,7 @@ points = Table(
     Column("payload_bytes", BigInteger, nullable=False),
     Column("chain_digest", LargeBinary, nullable=False),
     Column("heard_at", Instant),
+    Column("other_digest", LargeBinary),
 )
 
 processed_points = Table(

@@ -14,7 +14,10 @@ class PointName(Answer):
 
 
 class PointAnswer(PointName):
-    """A recovery point; `retained_until` is null as long as it is the newest, which is always kept."""
+    """A recovery point; `retained_until` is null as long as it is the newest, which is always kept.
+
+    One is doubtful when its target has told two contents of it.
+    """
 
     id: str
     kind: PointKind
@@ -24,6 +27,7 @@ class PointAnswer(PointName):
     sealed_at: datetime
     payload_bytes: int
     retained_until: datetime | None
+    is_doubtful: bool
 
 
 class RetentionAnswer(Answer):

@@ -23,6 +23,7 @@ def point(shown: KeptPoint) -> answers.PointAnswer:
         sealed_at=held.sealed_at,
         payload_bytes=held.payload_bytes,
         retained_until=shown.retained_until,
+        is_doubtful=held.is_doubtful,
     )
 
 

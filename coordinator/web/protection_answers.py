@@ -202,7 +202,8 @@ class TestFailoverAnswer(Answer):
 class TestFailoverPlanAnswer(Answer):
     """What a test failover would do now; an empty `storage_path` is not known.
 
-    `expected_loss_seconds` is what the machine would lose: the time since the capture of the point began.
+    `expected_loss_seconds` is what the machine would lose: the time since the capture of the point began;
+    null where clocks do not let it be told.
     """
 
     protection: str
@@ -210,7 +211,7 @@ class TestFailoverPlanAnswer(Answer):
     storage_path: str
     point: PointName
     captured_at: datetime
-    expected_loss_seconds: float
+    expected_loss_seconds: float | None
     nics: list[NicPlacementAnswer]
     created_networks: list[str]
 

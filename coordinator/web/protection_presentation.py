@@ -111,13 +111,14 @@ def rehearsal(shown: Rehearsal, machine_name: str) -> answers.TestFailoverAnswer
 def rehearsal_plan(shown: RehearsalPlan) -> answers.TestFailoverPlanAnswer:
     """Return what a test failover would do."""
     point = shown.point
+    loss = shown.expected_loss
     return answers.TestFailoverPlanAnswer(
         protection=shown.protection.machine_name,
         target_host=shown.target.name,
         storage_path=shown.target.storage_path,
         point=PointName(generation=point.generation, sequence=point.sequence),
         captured_at=point.capture_started_at,
-        expected_loss_seconds=shown.expected_loss.total_seconds(),
+        expected_loss_seconds=None if loss is None else loss.total_seconds(),
         nics=[nic_placement(nic) for nic in shown.networks.nics],
         created_networks=list(shown.networks.created),
     )

@@ -15,7 +15,7 @@ def row(point: Record) -> tuple[object, ...]:
     """Return a point's line in a list."""
     return (
         point.get("sequence"),
-        point.get("kind"),
+        "doubtful" if point.get("is_doubtful") is True else point.get("kind"),
         point.get("name") or "-",
         precise_instant(point.get("capture_started_at")),
         precise_instant(point.get("capture_ended_at")),

@@ -33,6 +33,15 @@ def test_the_job_keeps_where_the_file_is_and_what_it_holds() -> None:
     assert [event.kind for event in decision.events] == ["point-exported"]
 
 
+@pytest.mark.parametrize("path", ["", "/e/other.raw", "/e/web.raw/x"])
+def test_another_file_than_the_ordered_one_is_no_success(path: str) -> None:
+    decision = point_exports.exported(JOB, ACTION, PointExported(path, DISK), LATER)
+    (job,) = decision.aggregates
+    assert isinstance(job, Job)
+    assert (job.state, job.result) == ("failed", None)
+    assert "not-read-back" in decision.events[0].detail
+
+
 def test_a_failure_is_told_and_nothing_else() -> None:
     decision = point_exports.failed(JOB, ACTION, Failure("full", "Full.", "Free."), LATER)
     (job,) = decision.aggregates

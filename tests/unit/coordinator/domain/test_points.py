@@ -22,8 +22,8 @@ def report(
     return PointReport(first.protection_id, first.generation, points, gone, covered, 1)
 
 
-def digests(sequences: set[int]) -> dict[int, bytes]:
-    return {sequence: recovery_point(sequence).chain_digest for sequence in sequences}
+def digests(sequences: set[int]) -> dict[int, tuple[bytes, ...]]:
+    return {sequence: (recovery_point(sequence).chain_digest,) for sequence in sequences}
 
 
 def after(known: set[int], changes: PointChanges) -> set[int]:
@@ -76,14 +76,21 @@ def test_a_point_is_heard_of_once() -> None:
 
 @pytest.mark.parametrize("covered", [None, EVERYTHING])
 def test_a_point_never_changes_its_content(covered: Covered | None) -> None:
-    known = {1: bytes(32), 2: bytes(32)}
+    known = {1: (bytes(32),), 2: (bytes(32),)}
     changes = reconcile(known, report({1, 2, 3}, covered=covered), NOW)
     assert [point.sequence for point in changes.added] == [3]
-    assert changes.doubtful == (1, 2)
+    assert [sequence for sequence, _ in changes.doubtful] == [1, 2]
     doubt = changes.doubt()
     assert doubt is not None
     assert "Point 1 and 1 more of protection" in doubt.cause
     assert reconcile(digests({1}), report({1}), NOW).doubt() is None
+
+
+def test_another_content_that_was_told_before_is_no_news() -> None:
+    own, other = recovery_point(1).chain_digest, bytes(32)
+    assert reconcile({1: (other, own)}, report({1}), NOW).doubt() is None
+    third = reconcile({1: (other, bytes(31) + b"x")}, report({1}), NOW)
+    assert third.doubtful == ((1, own),)
 
 
 @pytest.mark.parametrize("ends", [(0, 4), (4, 3), (1, MAX_INTEGER + 1)])

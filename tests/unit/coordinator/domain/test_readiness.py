@@ -27,10 +27,13 @@ def asked(
     target: HostPresence = HERE,
     newest: RecoveryPoint | None = POINT,
     *,
+    has_told: bool = True,
     is_reconciling: bool = False,
 ) -> Readiness:
     protection = protection_in(state, cause="The disk is full.")
-    return readiness(protection, target, newest, NOW, is_reconciling=is_reconciling)
+    return readiness(
+        protection, target, newest, NOW, has_told=has_told, is_reconciling=is_reconciling
+    )
 
 
 @pytest.mark.parametrize("state", WITH_POINTS)
@@ -40,6 +43,18 @@ def test_a_point_at_a_target_that_is_there_can_be_failed_over_to(state: Protecti
     assert found.reason.startswith("Its newest point 7 is 21 s old.")
     is_doubtful = state in (ProtectionState.RESYNC_REQUIRED, ProtectionState.RESYNCHRONIZING)
     assert found.reason.endswith("are not known to be equal.") == is_doubtful
+
+
+def test_a_newest_point_of_two_contents_is_nothing_to_fail_over_to() -> None:
+    found = asked(newest=replace(POINT, other_digest=b"x" * 32))
+    assert found.verdict is Verdict.NO
+    assert "two contents of its newest point 7" in found.reason
+
+
+def test_what_an_earlier_session_told_is_no_answer() -> None:
+    found = asked(has_told=False)
+    assert found.verdict is Verdict.UNKNOWN
+    assert "told nothing of them since it connected" in found.reason
 
 
 def test_an_age_that_the_clocks_do_not_tell_is_unknown() -> None:

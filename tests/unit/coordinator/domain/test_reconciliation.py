@@ -513,3 +513,22 @@ def test_nothing_of_the_past_comes_back_whatever_was_lost(seed: int, steps: int)
     keys = of_kind(decision, RegistrationKey)
     assert all(keys[key.id].revoked_at for key in story.copy.unused_keys)
     assert decision.removed == ()
+
+
+def test_what_hosts_confirmed_in_the_past_is_not_known_any_more() -> None:
+    protection = PROTECTED
+    told = AcceptReplica(
+        protection.id,
+        1,
+        protection.generation,
+        SOURCE.id,
+        protection.machine_id,
+        "web",
+        timedelta(hours=1),
+    )
+    confirmed = replace(PROTECTED, told_target=told)
+    _, decision = finished(past(protections=(confirmed,)), {})
+    found = of_kind(decision, Protection)[confirmed.id]
+    assert (found.told_target, found.told_source) == (None, None)
+    _, decision = finished(past(protections=(PROTECTED,)), {})
+    assert of_kind(decision, Protection) == {}

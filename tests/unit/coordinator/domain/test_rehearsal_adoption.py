@@ -1,7 +1,3 @@
-from collections.abc import Iterator
-from dataclasses import replace
-
-from coordinator.domain.decisions import NOTHING
 from coordinator.domain.events import EventKind
 from coordinator.domain.hello import HeldRehearsal
 from coordinator.domain.identifiers import (
@@ -22,13 +18,8 @@ PROTECTION = protection_in(ProtectionState.PROTECTED)
 HELD = HeldRehearsal(RehearsalId("r1"), ProtectionId("p"), Generation("g"), 4, "web - test")
 
 
-def job_ids() -> Iterator[JobId]:
-    yield from (JobId("j1"), JobId("j2"))
-
-
 def test_what_only_its_host_knows_has_failed_and_can_be_cleaned_up() -> None:
-    ids = job_ids()
-    decision = adopt(PROTECTION, [HELD], lambda: next(ids), NOW)
+    decision = adopt(PROTECTION, HELD, JobId("j1"), NOW)
     rehearsal, job = decision.aggregates
     assert isinstance(rehearsal, Rehearsal)
     assert isinstance(job, Job)
@@ -41,11 +32,3 @@ def test_what_only_its_host_knows_has_failed_and_can_be_cleaned_up() -> None:
     assert [event.kind for event in decision.events] == [EventKind.TEST_FAILOVER_FOUND]
     _, clean_up = rehearsal.clean_up(PROTECTION, "", JobId("j9"), OrderId("o"), LATER)
     assert clean_up.orders[0].action == CleanUpRehearsal(rehearsal.id, PROTECTION.id)
-
-
-def test_each_has_a_job_of_its_own_and_none_is_no_decision() -> None:
-    ids = job_ids()
-    other = replace(HELD, rehearsal_id=RehearsalId("r2"))
-    decision = adopt(PROTECTION, [HELD, other], lambda: next(ids), NOW)
-    assert [item.id for item in decision.aggregates] == ["r1", "j1", "r2", "j2"]
-    assert adopt(PROTECTION, [], lambda: next(ids), NOW) == NOTHING

@@ -223,8 +223,6 @@ def test_an_unhealthy_guest_fails_and_so_does_a_silent_one() -> None:
     [
         replace(STARTED, machine_id=MachineId("")),
         replace(STARTED, disks=()),
-        replace(STARTED, nics=()),
-        replace(STARTED, nics=NICS[:1]),
     ],
 )
 def test_a_start_that_was_not_read_back_fails(outcome: RehearsalStarted) -> None:
@@ -233,6 +231,24 @@ def test_a_start_that_was_not_read_back_fails(outcome: RehearsalStarted) -> None
     rehearsal, job = parts(decision)
     assert (rehearsal.state, job.state) == (RehearsalState.FAILED, JobState.FAILED)
     assert "not-read-back" in decision.events[0].detail
+
+
+@pytest.mark.parametrize("nics", [(), NICS[:1]])
+def test_adapters_that_the_machine_did_not_have_at_the_point_are_not_missed(
+    nics: tuple[NicConnection, ...],
+) -> None:
+    rehearsal, job = starting()
+    rehearsal, job = parts(rehearsal.started(job, replace(STARTED, nics=nics), NOW))
+    assert (rehearsal.state, job.state) == (RehearsalState.STARTED, JobState.SUCCEEDED)
+    assert rehearsal.nics == nics
+
+
+def test_a_long_name_leaves_room_for_what_it_is() -> None:
+    long = replace(PROTECTION, machine_name="w" * 100)
+    _, decision = rehearsals.start(replace(REQUEST, protection=long), IDS, NOW)
+    (order,) = decision.orders
+    assert isinstance(order.action, StartRehearsal)
+    assert order.action.machine_name == f"{'w' * 93} - test"
 
 
 def test_a_failed_start_is_cleaned_up_without_ever_becoming_successful() -> None:

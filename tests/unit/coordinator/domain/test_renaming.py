@@ -20,3 +20,8 @@ def test_a_machine_that_is_not_listed_or_has_its_name_changes_nothing() -> None:
     for names in ({}, {MACHINE.id: "web"}):
         decision = renamed((PROTECTION,), names, LATER)
         assert (decision.aggregates, decision.events) == ((), ())
+
+
+def test_a_name_that_cannot_be_shown_is_not_taken() -> None:
+    decision = renamed((PROTECTION,), {MACHINE.id: "web\u202e10"}, LATER)
+    assert (decision.aggregates, decision.events) == ((), ())

@@ -27,6 +27,7 @@ from tests.unit.coordinator.vaults import (
     member,
     open_orders,
     protect,
+    save,
     the_order,
     the_protection,
 )
@@ -49,6 +50,13 @@ async def says(
     caller = await member(vault, host.id)
     hello = HostHello(facts, host.name, start_count=1, run_id="run-1", rehearsals=tests)
     await introduce(vault, caller, hello)
+
+
+async def be_restored(vault: Vault) -> None:
+    """Let the vault have been restored once."""
+    async with vault.store.read() as records:
+        control = await records.control()
+    await save(vault, replace(control, reconciled_number=1))
 
 
 async def answer(vault: Vault, host: Host) -> None:
@@ -105,7 +113,11 @@ async def test_a_test_failover_that_the_vault_has_forgotten_is_cleaned_up_like_a
 ) -> None:
     protection = await protect(vault)
     held = HeldRehearsal(RehearsalId("r"), protection.id, protection.generation, 1, "web - test")
-    await says(vault, TARGET, tests=(held, held))
+    await says(vault, TARGET, tests=(held,))
+    async with vault.store.read() as records:
+        assert await records.rehearsals.all() == (), "it was never restored: it forgets nothing"
+    await be_restored(vault)
+    await says(vault, TARGET, tests=(held, replace(held, rehearsal_id=RehearsalId("s")), held))
     async with vault.store.read() as records:
         found = await records.unfinished_rehearsal(protection.id)
     assert found is not None
@@ -126,6 +138,7 @@ async def test_only_the_target_of_a_known_protection_is_believed_about_test_fail
 ) -> None:
     protection = await protect(vault)
     held = HeldRehearsal(RehearsalId("r"), protection.id, protection.generation, 1, "web - test")
+    await be_restored(vault)
     await says(vault, SOURCE, tests=(held,))
     await says(vault, TARGET, tests=(replace(held, protection_id=ProtectionId("unknown")),))
     async with vault.store.read() as records:

@@ -20,6 +20,7 @@ from tests.unit.coordinator.vaults import (
     kinds,
     protect,
     report,
+    save,
     the_job,
     the_order,
     the_protection,
@@ -56,6 +57,13 @@ async def test_a_point_of_another_content_is_told_once_and_not_believed(vault: V
     async with vault.store.read() as records:
         found = {p.sequence: p.chain_digest for p in (await records.points.page(before)).items}
     assert found == {1: (1).to_bytes(32, "big"), 2: bytes(32)}
+    await save(vault, replace(protection, state=ProtectionState.PROTECTED))
+    await report(vault, 1, 2, chain_digest=bytes(32), complete=True)
+    again = await the_protection(vault)
+    assert again.state == "protected", "a resync is not undone by what was known before it"
+    async with vault.store.read() as records:
+        kept = {p.sequence: p.is_doubtful for p in (await records.points.page(before)).items}
+    assert kept == {1: True, 2: False}
 
 
 async def test_a_protection_follows_the_name_of_its_machine_at_its_source(vault: Vault) -> None:

@@ -133,3 +133,16 @@ def test_a_contact_that_came_while_another_was_kept_is_kept_next(clock: VirtualC
     presence.end(session)
     presence.kept(before)
     assert presence.contacts() == (Contact(A, clock.now(), 0),)
+
+
+def test_what_a_target_told_counts_for_its_session_alone(clock: VirtualClock) -> None:
+    presence, protection = Presence(clock), ProtectionId("p")
+    presence.note_told(A, protection)
+    assert not presence.has_told(A, protection)
+    presence.begin(A)
+    presence.note_told(A, protection)
+    assert presence.has_told(A, protection)
+    assert not presence.has_told(A, ProtectionId("q"))
+    assert not presence.has_told(B, protection)
+    presence.begin(A)
+    assert not presence.has_told(A, protection)

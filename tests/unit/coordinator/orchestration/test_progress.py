@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 
 from coordinator.domain.orders import Done, OrderProgress
 from coordinator.domain.protections import ProtectionState
@@ -48,6 +49,14 @@ async def test_a_rate_that_nobody_measures_any_more_is_unknown(
     gone = Progress(4, 9, None, told)
     assert job_progress(vault, job) == gone
     assert replication_progress(vault, protection) == gone
+    order = await the_order(vault, TARGET.id)
+    for done in (1, 2):
+        vault.progress.take(job.id, OrderProgress(order.id, "accept", done, 3))
+        clock.advance(10)
+    now = clock.now() - timedelta(seconds=10)
+    assert job_progress(vault, job) == Progress(2, 3, 0.1, now)
+    clock.advance(21)
+    assert job_progress(vault, job) == Progress(2, 3, None, now)
 
 
 async def test_a_verification_shows_how_fast_it_compares(vault: Vault, clock: VirtualClock) -> None:

@@ -85,7 +85,22 @@ async def test_points_of_another_generation_are_kept_apart(vault: Vault) -> None
         assert isinstance(newest, RecoveryPoint)
         assert newest.sequence == 1
         change = PointReport(protection.id, other, (old,), (1, 2), None, number=1)
-        assert await records.points.known(change) == {9: old.chain_digest}
+        assert await records.points.known(change) == {9: (old.chain_digest,)}
+
+
+async def test_another_content_is_marked_and_known_from_then_on(vault: Vault) -> None:
+    protection = await protect(vault)
+    await report(vault, 2)
+    lineage = (protection.id, protection.generation)
+    other = recovery_point(
+        2, protection_id=lineage[0], generation=lineage[1], chain_digest=b"x" * 32
+    )
+    async with vault.store.write() as records:
+        await records.points.apply(PointChanges(*lineage, (), (), doubtful=((2, b"x" * 32),)))
+        told = PointReport(*lineage, (other,), (), None, 1)
+        assert (await records.points.known(told))[2][1] == b"x" * 32
+        found = [await records.points.find(protection, number) for number in (1, 2)]
+    assert [point.is_doubtful for point in found if point is not None] == [False, True]
 
 
 async def test_what_a_page_covers_and_does_not_name_goes(vault: Vault) -> None:

@@ -86,7 +86,7 @@ async def test_a_plan_tells_host_point_loss_and_networks(owner: Asking, vault: V
     plan = await owner.get("/protections/web/test-failovers/plan?point=1&network=none")
     assert (plan["protection"], plan["target_host"], plan["point"]["sequence"]) == ("web", "b1", 1)
     assert [(nic["network"], nic["rule"]) for nic in plan["nics"]] == [("", "not-wanted")] * 2
-    assert plan["expected_loss_seconds"] >= 0
+    assert plan["expected_loss_seconds"] is None, "the clock of its source is far ahead"
     assert (await owner.get("/test-failovers"))["items"] == []
 
 
